@@ -1,0 +1,1 @@
+"""Yanshu: the campaign engine. Knows definitions, customers, deliveries; never imports `workers`."""

@@ -1,0 +1,103 @@
+"""The shop's policy: grading, caps, quiet hours, consent, prices. One file, versioned like every definition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from engine.definitions.campaign import Channel, MessageClass
+from engine.definitions.values import Duration, Hours
+from engine.errors import Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Where a rule stands and how it is written: what `explain` shows."""
+
+    position: Position
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bands:
+    """Lower bounds of scores 5, 4, 3, 2 (frequency, monetary) or upper bounds in months of scores 5, 4, 3, 2 (recency)."""
+
+    recency_months: tuple[int, int, int, int] = (1, 3, 4, 7)
+    frequency: tuple[int, int, int, int] = (6, 4, 3, 2)
+    monetary: tuple[Decimal, Decimal, Decimal, Decimal] = (
+        Decimal(2000),
+        Decimal(1000),
+        Decimal(500),
+        Decimal(300),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grading:
+    """RFM: value = 1·R + 3·F + 4·M; grade = the first whose lower bound the value reaches."""
+
+    monetary: Literal["average", "total"] = "average"
+    period_months: int = 12
+    bands: Bands = Bands()
+    weights: tuple[int, int, int] = (1, 3, 4)
+    grades: tuple[tuple[str, int], ...] = (("P", 36), ("G", 26), ("S", 17), ("B", 1))
+    evaluated_on: tuple[int, int] = (1, 1)  # month and day of the yearly evaluation, the shop's day
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuietHours(Rule):
+    """No marketing or care on this channel in these hours of the customer's zone (else the shop's)."""
+
+    channel: Channel
+    hours: Hours
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrequencyRule(Rule):
+    """At most `maximum` messages per customer (and per address) in `per`. Empty `classes` or `channels`: any
+    (any class = marketing and care; transactional only where it is named)."""
+
+    classes: frozenset[MessageClass]
+    channels: frozenset[Channel]
+    maximum: int
+    per: Duration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeRule(Rule):
+    """At most `maximum` messages of the whole shop in `per`. `per` in days: the shop's calendar days; a per-second
+    or domain rule binds every class, others leave transactional alone unless it is named in `classes`."""
+
+    classes: frozenset[MessageClass]
+    channel: Channel | None
+    domain: str | None
+    maximum: int
+    per: Duration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """Per email, and per SMS part."""
+
+    email: Decimal = Decimal("0.02")
+    sms: Decimal = Decimal("0.045")
+    currency: str = "CNY"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    timezone: str = "Asia/Shanghai"
+    grading: Grading = Grading()
+    dormant_after: Duration = Duration(180, "d")
+    prices: Prices = Prices()
+    never_capped: frozenset[str] = frozenset()  # normalised emails and phones
+    unknown_consent: Mapping[
+        tuple[Channel, MessageClass], bool
+    ]  # may one send where consent is unknown?
+    quiet_hours: tuple[QuietHours, ...] = ()
+    frequency: tuple[FrequencyRule, ...] = ()
+    volume: tuple[VolumeRule, ...] = ()
+    overflow: Literal["defer", "skip"] = "defer"
+    position: Position = Position("policy.yaml")

@@ -1,0 +1,217 @@
+"""Settings: `yanshu.toml` < `YANSHU_*` environment (`__` nests) < credentials directory. Secrets never come from YAML."""
+
+from __future__ import annotations
+
+import os
+import secrets as random_secrets
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from engine.errors import ConfigurationError, did_you_mean
+
+PROJECT_FILE = "yanshu.toml"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ShopSettings(_Section):
+    """How the shop calls itself; templates see it as `shop`."""
+
+    name: str = "Yanshu"
+    url: str = ""
+    address: str = ""  # the postal address in the footer, as many laws ask for
+    language: str = "zh"
+
+
+class SmtpSettings(_Section):
+    """The relay. `connections` is the total over all processes that one `up` or `worker` starts."""
+
+    host: str = ""
+    port: int = Field(default=25, ge=1, le=65535)
+    security: Literal["none", "starttls", "tls"] = "none"
+    username: str = ""
+    password: str = ""
+    connections: int = Field(default=8, ge=1, le=500)
+    sender: str = ""  # the default From: `店铺 <hi@shop.example>`
+    helo: str = ""  # default: this machine's name
+    verify_certificate: bool = True
+
+
+class SmsSettings(_Section):
+    """The SMS gateway. `development` is the one that `yanshu inbox` runs."""
+
+    gateway: Literal["none", "development"] = "none"
+    url: str = ""
+    signature: str = ""  # 【shop】; default: the shop's name
+    opt_out: str = "拒收请回复R"
+    timeout: float = Field(default=10.0, gt=0, le=120)
+
+
+class WebSettings(_Section):
+    host: str = "127.0.0.1"
+    port: int = Field(default=8025, ge=1, le=65535)
+
+
+class InboxSettings(_Section):
+    """The development inbox: an SMTP server and an SMS gateway that keep what they get and show it in the browser."""
+
+    host: str = "127.0.0.1"
+    smtp_port: int = Field(default=1025, ge=1, le=65535)
+    http_port: int = Field(default=8026, ge=1, le=65535)
+
+
+class WorkerSettings(_Section):
+    processes: int = Field(default=0, ge=0, le=64)  # 0 = one per core
+
+
+class Settings(BaseSettings):
+    """Everything that is not a rule of the trade: where things are and how to reach them."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="YANSHU_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    project: Path = Path()
+    database_url: str = ""
+    redis_url: str = ""
+    public_url: str = ""
+    secret_key: str = ""
+    old_secret_keys: tuple[str, ...] = ()
+    address_key: str = ""
+    shop: ShopSettings = ShopSettings()
+    smtp: SmtpSettings = SmtpSettings()
+    sms: SmsSettings = SmsSettings()
+    web: WebSettings = WebSettings()
+    inbox: InboxSettings = InboxSettings()
+    worker: WorkerSettings = WorkerSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = settings_cls.model_config.get("toml_file")
+        file = TomlConfigSettingsSource(settings_cls, toml_file=toml)  # type: ignore[arg-type]
+        return init_settings, file_secret_settings, env_settings, file
+
+    @property
+    def var(self) -> Path:
+        """The project's working files: database, secrets, inbox, demo (git-ignored)."""
+        return self.project / "var"
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.var / 'yanshu.db'}"
+
+    @property
+    def web_url(self) -> str:
+        """The address in front of every link."""
+        return (self.public_url or f"http://{self.web.host}:{self.web.port}").rstrip("/")
+
+    def signing_keys(self) -> tuple[str, ...]:
+        """The token key and the old ones that still verify; made in `var/secret` (0600) at first use."""
+        return (self.secret_key or _kept(self.var / "secret"), *self.old_secret_keys)
+
+    def hashing_key(self) -> str:
+        """The key of address hashes, never rotated; made in `var/address_key` (0600) at first use."""
+        return self.address_key or _kept(self.var / "address_key")
+
+
+def find_project(given: Path | None) -> Path:
+    """The project directory: `--project`, `YANSHU_PROJECT`, or from the current directory upward.
+
+    Raises ConfigurationError where none holds a `yanshu.toml`.
+    """
+    named = given or (
+        Path(os.environ["YANSHU_PROJECT"]) if os.environ.get("YANSHU_PROJECT") else None
+    )
+    if named is not None:
+        if not (named / PROJECT_FILE).is_file():
+            raise ConfigurationError(
+                f"{named}: no {PROJECT_FILE} here; `yanshu init {named}` makes one"
+            )
+        return named.resolve()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / PROJECT_FILE).is_file():
+            return folder
+    raise ConfigurationError(
+        f"no {PROJECT_FILE} in {here} or above; use --project DIR, or `yanshu init DIR` to make a project"
+    )
+
+
+def load_settings(project: Path) -> Settings:
+    """Read the settings of a project. Raises ConfigurationError naming the key."""
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+
+    class Loaded(Settings):
+        model_config = SettingsConfigDict(
+            toml_file=project / PROJECT_FILE,
+            secrets_dir=credentials if credentials and Path(credentials).is_dir() else None,
+        )
+
+    try:
+        return Loaded(project=project)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error)) from None
+    except ValueError as error:  # TOML that does not parse
+        raise ConfigurationError(f"{PROJECT_FILE}: {error}") from None
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        path = ".".join(str(part) for part in problem["loc"])
+        hint = (
+            did_you_mean(str(problem["loc"][-1]), _keys(problem["loc"][:-1]))
+            if (problem["type"] == "extra_forbidden")
+            else ""
+        )
+        what = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"]
+        lines.append(f"{PROJECT_FILE} or environment: {path}: {what}{hint}")
+    return "\n".join(lines)
+
+
+def _keys(path: tuple[Any, ...]) -> list[str]:
+    model: Any = Settings
+    for part in path:
+        field = model.model_fields.get(part)
+        model = field.annotation if field else None
+        if model is None or not hasattr(model, "model_fields"):
+            return []
+    return list(model.model_fields)
+
+
+def _kept(path: Path) -> str:
+    """A secret that is made once and kept in a file only its owner can read."""
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:  # another process was faster: its secret is the one
+        return path.read_text().strip()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    with os.fdopen(handle, "w") as file:
+        secret = random_secrets.token_urlsafe(32)
+        file.write(secret + "\n")
+    return secret

@@ -1,0 +1,123 @@
+"""Opening the database: one `Store` for SQLite and PostgreSQL, with short reads and writes as context managers."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from engine.errors import StoreError
+
+_BUSY_TIMEOUT_MS = 30_000
+
+
+class Store:
+    """The database behind everything. Safe to share between threads; open a new one after a fork."""
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.engine = _sqlite_engine(url) if self.is_sqlite else _postgresql_engine(url)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads; on SQLite it never blocks a writer."""
+        with _told(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that writes, committed at the end. On SQLite it takes the write lock at once (BEGIN
+        IMMEDIATE): a read that turns into a write would fail at once, whatever the time-out."""
+        with _told(), self.engine.connect() as plain:
+            connection = plain.execution_options(yanshu_write=True)
+            with connection.begin():
+                yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn the driver's failures about the database itself into a sentence for a person."""
+    try:
+        yield
+    except OperationalError as error:
+        raise StoreError(f"database: {_first_line(error)}") from error
+
+
+def _first_line(error: DBAPIError) -> str:
+    return str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else str(error)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether waiting may help: a lock, a restart, a lost connection (not: full disk, read-only, no such table)."""
+    cause = error.__cause__ if isinstance(error, StoreError) else error
+    if not isinstance(cause, DBAPIError):
+        return False
+    text = str(cause.orig).lower()
+    if isinstance(cause.orig, sqlite3.Error):
+        return "locked" in text or "busy" in text
+    return isinstance(cause, OperationalError) or cause.connection_invalidated
+
+
+waits_out_an_outage = retry(
+    retry=retry_if_exception(is_passing),
+    wait=wait_random_exponential(multiplier=0.1, max=5),
+    stop=stop_after_delay(600),
+    reraise=True,
+)
+"""Decorator: try again while the database is locked or away, for ten minutes at most. Only for whole transactions."""
+
+
+def _sqlite_engine(url: str) -> Engine:
+    path = make_url(url).database
+    if path and path != ":memory:":
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"database: cannot make {Path(path).parent}: {error.strerror}"
+            ) from error
+    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver's own BEGIN is off: `_begin_sqlite` decides
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    # FULL: a commit must survive a power cut, or a message marked `sending` could go out twice.
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute("PRAGMA cache_size = -32000")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("yanshu_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _postgresql_engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "postgresql":
+        raise StoreError(
+            f"database: {parsed.drivername!r} is not supported; use sqlite:/// or postgresql://"
+        )
+    return create_engine(
+        parsed.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        pool_size=10,
+        connect_args={"connect_timeout": 10, "options": "-c timezone=UTC"},
+    )

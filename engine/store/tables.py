@@ -1,0 +1,587 @@
+"""Every table, once. Times are UTC; money is whole numbers of the smallest unit plus a currency.
+
+`id` is an internal key and never leaves the database; `ref` is the shop's own id, kept as text (`00001` stays so);
+`public_id` is random and the only id that stands in a link or a header. Queries use the Core tables at the end.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlmodel import Field, SQLModel
+
+from engine.store.types import BigId, Json, Moment
+
+
+class State(StrEnum):
+    """What a delivery is doing. What the customer did with it are engagements, not states."""
+
+    WAITING = "waiting"  # a later step, until its parent has ended
+    PLANNED = "planned"  # may go at `next_at`, if the gate agrees
+    QUEUED = "queued"  # admitted by the gate, in a batch for a worker
+    SENDING = "sending"  # being handed over: written before the first byte of DATA
+    SENT = "sent"  # the server or gateway took it
+    FAILED = "failed"  # refused for good, or given up
+    UNCERTAIN = "uncertain"  # handed over, but no reply came back: nobody knows
+    SKIPPED = "skipped"  # the gate said no, with a reason
+    CANCELLED = "cancelled"  # an operator or a removed file withdrew it
+    HOLDOUT = "holdout"  # selected, and deliberately not messaged
+
+
+OPEN_STATES = (State.WAITING, State.PLANNED, State.QUEUED, State.SENDING, State.UNCERTAIN)
+COMMITTED_STATES = (State.QUEUED, State.SENDING, State.SENT, State.UNCERTAIN)
+"""States that use up a frequency cap, by time of admission."""
+
+
+class Engagement(StrEnum):
+    """What is learnt about a delivery afterwards, in the words of the mail world."""
+
+    DELIVERED = "delivered"
+    OPENED = "opened"
+    CLICKED = "clicked"
+    VIEWED = "viewed"  # opened in the browser
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+    UNSUBSCRIBED = "unsubscribed"
+    REPLIED = "replied"
+    ORDERED = "ordered"
+
+
+def _key() -> Any:
+    return Field(default=None, sa_column=Column(BigId, primary_key=True, autoincrement=True))
+
+
+def _parent(target: str, *, nullable: bool = False, primary_key: bool = False) -> Any:
+    column = Column(
+        BigId, ForeignKey(target, ondelete="CASCADE"), nullable=nullable, primary_key=primary_key
+    )
+    return Field(sa_column=column)
+
+
+def _text(*, nullable: bool = False, unique: bool = False, primary_key: bool = False) -> Any:
+    column = Column(Text, nullable=nullable, unique=unique or None, primary_key=primary_key)
+    return Field(default=None if nullable else ..., sa_column=column)
+
+
+def _number(*, nullable: bool = False) -> Any:
+    return Field(default=None if nullable else 0, sa_column=Column(BigId, nullable=nullable))
+
+
+def _moment(*, nullable: bool = False) -> Any:
+    return Field(default=None if nullable else ..., sa_column=Column(Moment, nullable=nullable))
+
+
+def _json() -> Any:
+    return Field(default_factory=dict, sa_column=Column(Json, nullable=False))
+
+
+def _flag() -> Any:
+    return Field(
+        default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false"))
+    )
+
+
+class Customer(SQLModel, table=True):
+    """A person of the shop. `email` is normalised (trimmed, lower case), `phone` is E.164."""
+
+    __tablename__ = "customers"
+    __table_args__ = (
+        Index("ix_customers_email_hash", "email_hash"),
+        Index("ix_customers_phone_hash", "phone_hash"),
+        Index("ix_customers_birthday", "birthday_month", "birthday_day"),
+    )
+    id: int | None = _key()
+    ref: str = _text(unique=True)
+    name: str | None = _text(nullable=True)
+    email: str | None = _text(nullable=True)
+    email_hash: str | None = _text(nullable=True)
+    email_domain: str | None = _text(nullable=True)
+    phone: str | None = _text(nullable=True)
+    phone_hash: str | None = _text(nullable=True)
+    phone_valid_until: datetime | None = _moment(nullable=True)
+    gender: str | None = _text(nullable=True)
+    birthday: str | None = _text(nullable=True)  # 1990-02-28, or --02-28 without a year
+    birthday_month: int | None = _number(nullable=True)
+    birthday_day: int | None = _number(nullable=True)
+    birthday_calendar: str | None = _text(nullable=True)  # solar | lunar; NULL = solar
+    timezone: str | None = _text(nullable=True)  # an IANA name, checked at import
+    language: str | None = _text(nullable=True)
+    province: str | None = _text(nullable=True)
+    city: str | None = _text(nullable=True)
+    address: str | None = _text(nullable=True)
+    joined_at: datetime | None = _moment(nullable=True)
+    malicious: bool = _flag()
+    attributes: dict[str, Any] = _json()
+    created_at: datetime = _moment()
+    updated_at: datetime = _moment()
+
+
+class Tag(SQLModel, table=True):
+    __tablename__ = "tags"
+    __table_args__ = (UniqueConstraint("customer_id", "dimension", "value"),)
+    id: int | None = _key()
+    customer_id: int = _parent("customers.id")
+    dimension: str = _text()
+    value: str = _text()
+    tagged_at: datetime = _moment()
+    tagged_by: str | None = _text(nullable=True)
+
+
+class Consent(SQLModel, table=True):
+    """The ledger: it only grows. The newest row (highest id) per address, channel and class holds."""
+
+    __tablename__ = "consents"
+    __table_args__ = (Index("ix_consents_current", "address_hash", "channel", "class", "id"),)
+    id: int | None = _key()
+    address_hash: str = _text()
+    channel: str = _text()  # email | sms
+    class_: str = Field(sa_column=Column("class", Text, nullable=False))
+    granted: bool = _flag()
+    at: datetime = _moment()
+    source: str = _text()  # import | person | operator
+    wording: str | None = _text(nullable=True)
+
+
+class Suppression(SQLModel, table=True):
+    """An address that gets nothing at all on a channel. Keeps only a keyed hash, so that it outlives an erasure."""
+
+    __tablename__ = "suppressions"
+    __table_args__ = (UniqueConstraint("address_hash", "channel"),)
+    id: int | None = _key()
+    address_hash: str = _text()
+    channel: str = _text()
+    reason: str = _text()  # hard_bounce | complaint | operator | import
+    at: datetime = _moment()
+    note: str | None = _text(nullable=True)
+
+
+class Order(SQLModel, table=True):
+    """`status`: placed paid shipped arrived received refunded closed; completed = paid to received."""
+
+    __tablename__ = "orders"
+    __table_args__ = (
+        Index("ix_orders_customer", "customer_id", "placed_at"),
+        Index("ix_orders_placed", "placed_at"),
+        Index("ix_orders_paid", "paid_at", postgresql_where=text("paid_at IS NOT NULL"), sqlite_where=text("paid_at IS NOT NULL")),
+        Index("ix_orders_shipped", "shipped_at", postgresql_where=text("shipped_at IS NOT NULL"), sqlite_where=text("shipped_at IS NOT NULL")),
+        Index("ix_orders_arrived", "arrived_at", postgresql_where=text("arrived_at IS NOT NULL"), sqlite_where=text("arrived_at IS NOT NULL")),
+        Index("ix_orders_received", "received_at", postgresql_where=text("received_at IS NOT NULL"), sqlite_where=text("received_at IS NOT NULL")),
+        Index("ix_orders_refunded", "refunded_at", postgresql_where=text("refunded_at IS NOT NULL"), sqlite_where=text("refunded_at IS NOT NULL")),
+    )  # fmt: skip
+    id: int | None = _key()
+    ref: str = _text(unique=True)
+    customer_id: int = _parent("customers.id")
+    status: str = _text()
+    placed_at: datetime = _moment()
+    paid_at: datetime | None = _moment(nullable=True)
+    shipped_at: datetime | None = _moment(nullable=True)
+    arrived_at: datetime | None = _moment(nullable=True)
+    received_at: datetime | None = _moment(nullable=True)
+    refunded_at: datetime | None = _moment(nullable=True)
+    refunded_amount: int | None = _number(nullable=True)
+    amount: int = _number()
+    currency: str = _text()
+    quantity: int | None = _number(nullable=True)
+    coupon: str | None = _text(nullable=True)
+    source: str | None = _text(nullable=True)
+    attributes: dict[str, Any] = _json()
+
+
+class OrderItem(SQLModel, table=True):
+    """An order's items are replaced whole; `position` counts from 1 in file order."""
+
+    __tablename__ = "order_items"
+    __table_args__ = (UniqueConstraint("order_id", "position"),)
+    id: int | None = _key()
+    order_id: int = _parent("orders.id")
+    position: int = _number()
+    sku: str | None = _text(nullable=True)
+    title: str | None = _text(nullable=True)
+    category: str | None = _text(nullable=True)
+    brand: str | None = _text(nullable=True)
+    size: str | None = _text(nullable=True)
+    quantity: int | None = _number(nullable=True)
+    price: int | None = _number(nullable=True)
+
+
+class Product(SQLModel, table=True):
+    __tablename__ = "products"
+    id: int | None = _key()
+    sku: str = _text(unique=True)
+    title: str | None = _text(nullable=True)
+    category: str | None = _text(nullable=True)
+    brand: str | None = _text(nullable=True)
+    url: str | None = _text(nullable=True)
+    image: str | None = _text(nullable=True)
+    price: int | None = _number(nullable=True)
+    attributes: dict[str, Any] = _json()
+
+
+class Event(SQLModel, table=True):
+    """Anything that the shop sends in; `ref` is its id, or a digest of the rest."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        Index("ix_events_kind", "kind", "at"),
+        Index("ix_events_customer", "customer_id", "kind", "at"),
+    )
+    id: int | None = _key()
+    ref: str = _text(unique=True)
+    customer_id: int = _parent("customers.id")
+    kind: str = _text()
+    at: datetime = _moment()
+    data: dict[str, Any] = _json()
+
+
+class Membership(SQLModel, table=True):
+    __tablename__ = "memberships"
+    __table_args__ = (
+        Index("ix_memberships_customer", "customer_id"),
+        Index("ix_memberships_expires", "expires_at"),
+    )
+    id: int | None = _key()
+    customer_id: int = _parent("customers.id")
+    level: str = _text()
+    state: str = _text()  # eligible | claimed | active | lapsed
+    starts_at: datetime | None = _moment(nullable=True)
+    expires_at: datetime | None = _moment(nullable=True)
+    claimed_at: datetime | None = _moment(nullable=True)
+
+
+class GradeChange(SQLModel, table=True):
+    __tablename__ = "grade_changes"
+    __table_args__ = (UniqueConstraint("customer_id", "at"),)
+    id: int | None = _key()
+    customer_id: int = _parent("customers.id")
+    at: datetime = _moment()
+    before: str | None = _text(nullable=True)
+    after: str | None = _text(nullable=True)
+
+
+class Profile(SQLModel, table=True):
+    """What is computed about a customer in sets. `orders`, `amount`, first and last: completed orders of a lifetime;
+    `period_*`, R, F, M, value, grade: of the grading period that ends at `evaluated_at`."""
+
+    __tablename__ = "profiles"
+    __table_args__ = (
+        Index("ix_profiles_last_order", "last_order_at"),
+        Index("ix_profiles_grade", "grade"),
+    )
+    customer_id: int = _parent("customers.id", primary_key=True)
+    orders: int = _number()
+    amount: int = _number()
+    first_order_at: datetime | None = _moment(nullable=True)
+    last_order_at: datetime | None = _moment(nullable=True)
+    last_order_id: int | None = _number(nullable=True)
+    period_orders: int = _number()
+    period_amount: int = _number()
+    r: int | None = _number(nullable=True)
+    f: int | None = _number(nullable=True)
+    m: int | None = _number(nullable=True)
+    value: int | None = _number(nullable=True)
+    grade: str | None = _text(nullable=True)
+    class_: str = Field(sa_column=Column("class", Text, nullable=False))
+    usual_hour: int | None = _number(nullable=True)
+    evaluated_at: datetime = _moment()
+
+
+class Definition(SQLModel, table=True):
+    """One applied version: the files it is made of (path → text), by the digest of their content.
+
+    `kind`: campaign | care | segment | policy. One row per version; `current` marks the one in force (a removed
+    definition has none).
+    """
+
+    __tablename__ = "definitions"
+    __table_args__ = (
+        UniqueConstraint("kind", "name", "digest"),
+        Index("ix_definitions_current", "kind", "name", unique=True, postgresql_where=text("current"), sqlite_where=text("current")),
+    )  # fmt: skip
+    id: int | None = _key()
+    kind: str = _text()
+    name: str = _text()
+    digest: str = _text()
+    path: str = _text()
+    files: dict[str, str] = _json()
+    current: bool = _flag()
+    git_commit: str | None = _text(nullable=True)
+    applied_at: datetime = _moment()
+    applied_by: str = _text()
+
+
+class Run(SQLModel, table=True):
+    """A group of deliveries of one definition: a campaign's occurrence, or a care rule's day."""
+
+    __tablename__ = "runs"
+    __table_args__ = (UniqueConstraint("definition", "occurrence"), Index("ix_runs_state", "state"))
+    id: int | None = _key()
+    definition: str = _text()
+    occurrence: str = _text()
+    digest: str = _text()
+    starts_at: datetime | None = _moment(nullable=True)
+    state: str = _text()  # open | done | blocked | cancelled
+    reason: str | None = _text(nullable=True)  # why it is blocked, or `rescheduled`
+    expanded_at: datetime | None = _moment(nullable=True)
+    created_at: datetime = _moment()
+    done_at: datetime | None = _moment(nullable=True)
+
+
+class Delivery(SQLModel, table=True):
+    """One message to one customer for one step and one reason (`anchor`). The unique key is the promise that nobody
+    gets it twice; the row is the answer to why somebody did not get it."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        UniqueConstraint("definition", "step", "customer_id", "anchor"),
+        Index("ix_deliveries_due", "priority", "next_at", "id", postgresql_where=text("state = 'planned'"), sqlite_where=text("state = 'planned'")),
+        Index("ix_deliveries_next", "next_at", postgresql_where=text("state = 'planned'"), sqlite_where=text("state = 'planned'")),
+        Index("ix_deliveries_batch", "batch", postgresql_where=text("state IN ('queued', 'sending')"), sqlite_where=text("state IN ('queued', 'sending')")),
+        Index("ix_deliveries_contacts", "customer_id", "admitted_at", postgresql_where=text("admitted_at IS NOT NULL"), sqlite_where=text("admitted_at IS NOT NULL")),
+        Index("ix_deliveries_address", "address_hash", "admitted_at", postgresql_where=text("admitted_at IS NOT NULL"), sqlite_where=text("admitted_at IS NOT NULL")),
+        Index("ix_deliveries_volume", "admitted_at", postgresql_where=text("admitted_at IS NOT NULL"), sqlite_where=text("admitted_at IS NOT NULL")),
+        Index("ix_deliveries_run", "run_id", "state"),
+        CheckConstraint("state IN ('waiting','planned','queued','sending','sent','failed','uncertain','skipped','cancelled','holdout')", name="known_state"),
+    )  # fmt: skip
+    id: int | None = _key()
+    public_id: str = _text(unique=True)
+    run_id: int = _parent("runs.id")
+    definition: str = _text()
+    step: str = _text()
+    customer_id: int = _parent("customers.id")
+    anchor: str = _text()
+    order_id: int | None = _number(nullable=True)  # the order that the anchor names
+    event_id: int | None = _number(nullable=True)  # the event that the anchor names
+    digest: str = _text()  # the definition's version
+    class_: str = Field(sa_column=Column("class", Text, nullable=False))
+    priority: int = _number()
+    state: str = _text()
+    due_at: datetime = _moment()
+    next_at: datetime = _moment()  # when the gate looks again; moves with each deferral
+    not_after: datetime = _moment()
+    deferrals: int = _number()
+    reason: str | None = _text(nullable=True)  # of the last deferral, skip, failure or cancellation
+    # set by admission; cleared when the row goes back to planned
+    channel: str | None = _text(nullable=True)
+    channel_index: int = _number()  # place in the step's channel list where the gate starts to look
+    address_hash: str | None = _text(nullable=True)
+    email_domain: str | None = _text(nullable=True)
+    admitted_at: datetime | None = _moment(nullable=True)
+    send_at: datetime | None = _moment(nullable=True)
+    batch: str | None = _text(nullable=True)
+    enqueued_at: datetime | None = _moment(nullable=True)
+    worker: str | None = _text(nullable=True)
+    # the attempt
+    attempts: int = _number()
+    first_attempt_at: datetime | None = _moment(nullable=True)
+    message_id: str | None = _text(nullable=True)
+    sent_at: datetime | None = _moment(nullable=True)
+    ended_at: datetime | None = _moment(nullable=True)
+    reply: str | None = _text(nullable=True)
+    parts: int | None = _number(nullable=True)  # SMS parts sent
+    created_at: datetime = _moment()
+
+
+class Attempt(SQLModel, table=True):
+    """An attempt that did not simply succeed: retried, failed, or uncertain. (A success stands on its delivery.)"""
+
+    __tablename__ = "attempts"
+    __table_args__ = (UniqueConstraint("delivery_id", "number"),)
+    id: int | None = _key()
+    delivery_id: int = _parent("deliveries.id")
+    number: int = _number()
+    channel: str = _text()
+    worker: str | None = _text(nullable=True)
+    at: datetime = _moment()
+    outcome: str = _text()  # retry | failed | uncertain
+    phase: str | None = _text(nullable=True)
+    reply: str | None = _text(nullable=True)
+
+
+class Decision(SQLModel, table=True):
+    """A deferral or a skip of the gate, with the rule and the evidence that an operator is shown."""
+
+    __tablename__ = "decisions"
+    __table_args__ = (Index("ix_decisions_delivery", "delivery_id", "id"),)
+    id: int | None = _key()
+    delivery_id: int = _parent("deliveries.id")
+    at: datetime = _moment()
+    verdict: str = _text()  # defer | skip
+    reason: str = _text()
+    until: datetime | None = _moment(nullable=True)
+    rule: dict[str, Any] = _json()  # {file, line, text}
+    evidence: dict[str, Any] = _json()
+
+
+class Link(SQLModel, table=True):
+    """A tracked link of one definition version; the number stands in the URL and can only choose one of these."""
+
+    __tablename__ = "links"
+    __table_args__ = (UniqueConstraint("digest", "number"),)
+    id: int | None = _key()
+    digest: str = _text()
+    number: int = _number()
+    url: str = _text()  # for a personal link: its template text
+    label: str | None = _text(nullable=True)
+    personal: bool = _flag()
+
+
+class EngagementEvent(SQLModel, table=True):
+    """`dedupe` makes a repeated report of the same thing (a webhook sent twice) land once; NULL never clashes."""
+
+    __tablename__ = "engagements"
+    __table_args__ = (
+        UniqueConstraint("delivery_id", "kind", "dedupe"),
+        Index("ix_engagements_delivery", "delivery_id", "kind"),
+        Index("ix_engagements_at", "at"),
+    )
+    id: int | None = _key()
+    delivery_id: int = _parent("deliveries.id")
+    kind: str = _text()
+    at: datetime = _moment()
+    link: int | None = _number(nullable=True)
+    scanner: str | None = _text(nullable=True)  # why it is taken for a machine; NULL = a person
+    dedupe: str | None = _text(nullable=True)
+    data: dict[str, Any] = _json()
+
+
+class Contact(SQLModel, table=True):
+    """A message that another system sent: it counts in the frequency caps."""
+
+    __tablename__ = "contacts"
+    __table_args__ = (UniqueConstraint("customer_id", "channel", "class", "at"),)
+    id: int | None = _key()
+    customer_id: int = _parent("customers.id")
+    channel: str = _text()
+    class_: str = Field(sa_column=Column("class", Text, nullable=False))
+    at: datetime = _moment()
+
+
+class CouponPool(SQLModel, table=True):
+    __tablename__ = "coupon_pools"
+    id: int | None = _key()
+    name: str = _text(unique=True)
+
+
+class Coupon(SQLModel, table=True):
+    __tablename__ = "coupons"
+    __table_args__ = (
+        UniqueConstraint("pool_id", "code"),
+        Index("ix_coupons_delivery", "delivery_id", unique=True),
+    )
+    id: int | None = _key()
+    pool_id: int = _parent("coupon_pools.id")
+    code: str = _text()
+    delivery_id: int | None = _number(nullable=True)
+    assigned_at: datetime | None = _moment(nullable=True)
+
+
+class Task(SQLModel, table=True):
+    __tablename__ = "tasks"
+    __table_args__ = (Index("ix_tasks_state", "state"),)
+    id: int | None = _key()
+    customer_id: int = _parent("customers.id")
+    delivery_id: int | None = _parent("deliveries.id", nullable=True)
+    kind: str = _text()
+    state: str = _text()
+    data: dict[str, Any] = _json()
+    created_at: datetime = _moment()
+    done_at: datetime | None = _moment(nullable=True)
+
+
+class Pause(SQLModel, table=True):
+    """`target` as an operator writes it: all, channel:email, domain:qq.com, campaign:ID, care:ID, run:N, delivery:ID."""
+
+    __tablename__ = "pauses"
+    id: int | None = _key()
+    target: str = _text(unique=True)
+    at: datetime = _moment()
+    by: str = _text()
+
+
+class RateState(SQLModel, table=True):
+    """What must survive a restart about rates: measured speed, slow-downs per domain."""
+
+    __tablename__ = "rate_states"
+    key: str = _text(primary_key=True)
+    data: dict[str, Any] = _json()
+    updated_at: datetime = _moment()
+
+
+class Lease(SQLModel, table=True):
+    """Who may act as `name` until `expires` (the database's own clock, seconds since 1970); `epoch` fences off a
+    holder that slept through its lease."""
+
+    __tablename__ = "leases"
+    name: str = _text(primary_key=True)
+    holder: str = _text()
+    epoch: int = _number()
+    expires: float = Field(default=0.0)
+
+
+class Audit(SQLModel, table=True):
+    __tablename__ = "audit"
+    id: int | None = _key()
+    at: datetime = _moment()
+    by: str = _text()
+    action: str = _text()
+    target: str | None = _text(nullable=True)
+    data: dict[str, Any] = _json()
+
+
+class ZoneOffset(SQLModel, table=True):
+    """The zone database as rows: in `zone`, local time = UTC + `seconds` from `from_epoch` until before `to_epoch`."""
+
+    __tablename__ = "zone_offsets"
+    zone: str = _text(primary_key=True)
+    from_epoch: int = Field(sa_column=Column(BigId, primary_key=True, autoincrement=False))
+    to_epoch: int = _number()
+    seconds: int = _number()
+
+
+metadata = SQLModel.metadata
+
+
+def _table(model: type[SQLModel]) -> Table:
+    return metadata.tables[str(model.__tablename__)]
+
+
+attempts = _table(Attempt)
+audit = _table(Audit)
+consents = _table(Consent)
+contacts = _table(Contact)
+coupon_pools = _table(CouponPool)
+coupons = _table(Coupon)
+customers = _table(Customer)
+decisions = _table(Decision)
+definitions = _table(Definition)
+deliveries = _table(Delivery)
+engagements = _table(EngagementEvent)
+events = _table(Event)
+grade_changes = _table(GradeChange)
+leases = _table(Lease)
+links = _table(Link)
+memberships = _table(Membership)
+order_items = _table(OrderItem)
+orders = _table(Order)
+pauses = _table(Pause)
+products = _table(Product)
+profiles = _table(Profile)
+rate_states = _table(RateState)
+runs = _table(Run)
+suppressions = _table(Suppression)
+tags = _table(Tag)
+tasks = _table(Task)
+zone_offsets = _table(ZoneOffset)
