@@ -105,7 +105,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         toml = settings_cls.model_config.get("toml_file")
-        file = TomlConfigSettingsSource(settings_cls, toml_file=toml)  # type: ignore[arg-type]
+        file = TomlConfigSettingsSource(settings_cls, toml_file=toml)
         return init_settings, file_secret_settings, env_settings, file
 
     @property

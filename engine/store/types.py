@@ -49,7 +49,7 @@ class Moment(TypeDecorator[datetime]):
         return value.astimezone(UTC)  # type: ignore[no-any-return]
 
 
-class epoch_seconds(FunctionElement[float]):
+class epoch_seconds(FunctionElement[int]):
     """SQL: seconds since 1970 of a Moment column, whole seconds (fractions are cut off)."""
 
     type = BigInteger()
