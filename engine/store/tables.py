@@ -331,6 +331,7 @@ class Run(SQLModel, table=True):
     definition: str = _text()
     occurrence: str = _text()
     digest: str = _text()
+    priority: int = _number()
     starts_at: datetime | None = _moment(nullable=True)
     state: str = _text()  # open | done | blocked | cancelled
     reason: str | None = _text(nullable=True)  # why it is blocked, or `rescheduled`
@@ -346,13 +347,14 @@ class Delivery(SQLModel, table=True):
     __tablename__ = "deliveries"
     __table_args__ = (
         UniqueConstraint("definition", "step", "customer_id", "anchor"),
-        Index("ix_deliveries_due", "priority", "next_at", "id", postgresql_where=text("state = 'planned'"), sqlite_where=text("state = 'planned'")),
+        Index("ix_deliveries_due", "run_id", "next_at", "id", postgresql_where=text("state = 'planned'"), sqlite_where=text("state = 'planned'")),
         Index("ix_deliveries_next", "next_at", postgresql_where=text("state = 'planned'"), sqlite_where=text("state = 'planned'")),
         Index("ix_deliveries_batch", "batch", postgresql_where=text("state IN ('queued', 'sending')"), sqlite_where=text("state IN ('queued', 'sending')")),
         Index("ix_deliveries_contacts", "customer_id", "admitted_at", postgresql_where=text("admitted_at IS NOT NULL"), sqlite_where=text("admitted_at IS NOT NULL")),
         Index("ix_deliveries_address", "address_hash", "admitted_at", postgresql_where=text("admitted_at IS NOT NULL"), sqlite_where=text("admitted_at IS NOT NULL")),
         Index("ix_deliveries_volume", "admitted_at", postgresql_where=text("admitted_at IS NOT NULL"), sqlite_where=text("admitted_at IS NOT NULL")),
         Index("ix_deliveries_run", "run_id", "state"),
+        Index("ix_deliveries_open", "customer_id", "not_after", postgresql_where=text("state IN ('planned', 'waiting')"), sqlite_where=text("state IN ('planned', 'waiting')")),
         CheckConstraint("state IN ('waiting','planned','queued','sending','sent','failed','uncertain','skipped','cancelled','holdout')", name="known_state"),
     )  # fmt: skip
     id: int | None = _key()

@@ -42,9 +42,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("consents", schema=None) as batch_op:
         batch_op.create_index(
-            "ix_consents_current",
-            ["address_hash", "channel", "class", "id"],
-            unique=False,
+            "ix_consents_current", ["address_hash", "channel", "class", "id"], unique=False
         )
 
     op.create_table(
@@ -169,6 +167,7 @@ def upgrade() -> None:
         sa.Column("definition", sa.Text(), nullable=False),
         sa.Column("occurrence", sa.Text(), nullable=False),
         sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("priority", BigId, nullable=False),
         sa.Column("starts_at", Moment(), nullable=True),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
@@ -296,7 +295,7 @@ def upgrade() -> None:
         )
         batch_op.create_index(
             "ix_deliveries_due",
-            ["priority", "next_at", "id"],
+            ["run_id", "next_at", "id"],
             unique=False,
             postgresql_where=sa.text("state = 'planned'"),
             sqlite_where=sa.text("state = 'planned'"),
@@ -307,6 +306,13 @@ def upgrade() -> None:
             unique=False,
             postgresql_where=sa.text("state = 'planned'"),
             sqlite_where=sa.text("state = 'planned'"),
+        )
+        batch_op.create_index(
+            "ix_deliveries_open",
+            ["customer_id", "not_after"],
+            unique=False,
+            postgresql_where=sa.text("state IN ('planned', 'waiting')"),
+            sqlite_where=sa.text("state IN ('planned', 'waiting')"),
         )
         batch_op.create_index("ix_deliveries_run", ["run_id", "state"], unique=False)
         batch_op.create_index(
@@ -612,6 +618,11 @@ def downgrade() -> None:
             sqlite_where=sa.text("admitted_at IS NOT NULL"),
         )
         batch_op.drop_index("ix_deliveries_run")
+        batch_op.drop_index(
+            "ix_deliveries_open",
+            postgresql_where=sa.text("state IN ('planned', 'waiting')"),
+            sqlite_where=sa.text("state IN ('planned', 'waiting')"),
+        )
         batch_op.drop_index(
             "ix_deliveries_next",
             postgresql_where=sa.text("state = 'planned'"),

@@ -1,0 +1,91 @@
+"""What was applied, as the daemon sees it: versions parsed from the files that the database keeps, cached by digest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from engine.definitions.campaign import Campaign, Care
+from engine.definitions.loader import load_one, load_policy
+from engine.definitions.policy import Policy
+from engine.definitions.segment import Segment
+from engine.errors import StoreError
+from engine.store.tables import definitions
+
+POLICY = "policy"
+SENDABLE = ("campaign", "care")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One applied version of a campaign or care rule, with everything that it needs to be sent."""
+
+    digest: str
+    path: str
+    files: Mapping[str, str]
+    definition: Campaign | Care
+    segments: Mapping[str, Segment]
+
+
+@dataclass
+class Catalog:
+    """The definitions in force. `current` is by id; `version` also finds those that rows in flight are pinned to."""
+
+    policy: Policy
+    policy_digest: str
+    current: Mapping[str, Version]
+    _versions: dict[str, Version] = field(repr=False)
+
+    def version(self, connection: Connection, digest: str) -> Version:
+        """The version with this digest. Raises StoreError where it was never applied."""
+        found = self._versions.get(digest)
+        if found is None:
+            row = connection.execute(
+                select(definitions).where(
+                    definitions.c.digest == digest, definitions.c.kind.in_(SENDABLE)
+                )
+            ).first()
+            if row is None:
+                raise StoreError(f"database: no applied version {digest[:12]}")
+            found = self._versions[digest] = _parse(row)
+        return found
+
+
+class CatalogReader:
+    """Reads the catalog again and again; parses only what it has not seen."""
+
+    def __init__(self) -> None:
+        self._versions: dict[str, Version] = {}
+        self._policy = ("", load_policy({}))
+        self._fingerprint: tuple[int, ...] = ()
+        self._catalog: Catalog | None = None
+
+    def read(self, connection: Connection) -> Catalog:
+        """The catalog as of this transaction; cheap while nothing was applied since."""
+        ids = tuple(
+            connection.execute(
+                select(definitions.c.id).where(definitions.c.current).order_by(definitions.c.id)
+            ).scalars()
+        )
+        if self._catalog is None or ids != self._fingerprint:
+            self._catalog, self._fingerprint = self._load(connection), ids
+        return self._catalog
+
+    def _load(self, connection: Connection) -> Catalog:
+        rows = connection.execute(select(definitions).where(definitions.c.current)).all()
+        current = {}
+        for row in rows:
+            if row.kind in SENDABLE:
+                current[row.name] = self._versions.setdefault(row.digest, _parse(row))
+            elif row.kind == POLICY and row.digest != self._policy[0]:
+                self._policy = (row.digest, load_policy(row.files))
+        digest, policy = self._policy
+        return Catalog(policy, digest, current, self._versions)
+
+
+def _parse(row: Any) -> Version:
+    definition, segments = load_one(row.kind, row.name, row.files)
+    return Version(row.digest, row.path, row.files, definition, segments)
