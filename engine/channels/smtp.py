@@ -1,0 +1,116 @@
+"""Letters over SMTP: a connection that is kept, and windows of up to eight letters on it, pipelined where offered.
+
+With PIPELINING (RFC 2920) one write carries the content of a letter, its dot and MAIL, RCPT and DATA of the next one;
+content itself is only ever sent after its own 354.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+
+from engine.channels.base import Envelope, Outcome, Refused
+from engine.channels.handshake import Extensions, Session, open_session
+from engine.channels.transaction import Letter, bad_address, open_letter, transact
+from engine.channels.wire import BrokenConnection, Timeouts
+from engine.settings import SmtpSettings
+from engine.smtp_replies import ReplyKind
+
+MAX_WINDOW = 8
+_NOT_STARTED = Refused(
+    "an earlier letter lost the connection", False, "not started", ReplyKind.CONNECTION
+)
+
+
+class SmtpConnection:
+    """One connection to the relay, opened when first needed and kept over windows. For one thread at a time."""
+
+    def __init__(self, settings: SmtpSettings, timeouts: Timeouts | None = None) -> None:
+        self._settings = settings
+        self._timeouts = timeouts or Timeouts()
+        self._session: Session | None = None
+        self._midway = (
+            False  # a window was left unfinished: the server waits for something else than MAIL
+        )
+
+    def open(self) -> Refused | None:
+        """Make sure of a usable connection; one that the server closed meanwhile is replaced.
+
+        Returns the refusal if there is none to be had. Raises ConfigurationError for impossible settings.
+        """
+        if self._session is not None and (self._midway or not self._session.wire.is_idle()):
+            self._drop()
+        if self._session is None:
+            opened = open_session(self._settings, self._timeouts)
+            if isinstance(opened, Refused):
+                return opened
+            self._session, self._midway = opened, False
+        return None
+
+    def send_window(
+        self,
+        envelopes: Sequence[Envelope],
+        on_transmit: Callable[[int], object] | None = None,
+    ) -> Iterator[tuple[int, Outcome]]:
+        """Send up to eight letters; yields (index, outcome) for every one of them, each as soon as it is known.
+
+        `on_transmit(index)` is called just before the content of a letter is written: a letter it was not called for
+        cannot have been taken. After a lost connection the rest of the window is refused as `not started`. Leaving
+        the iterator early costs the connection, nothing else. Raises ValueError for a larger window, and
+        ConfigurationError as `open` does.
+        """
+        if len(envelopes) > MAX_WINDOW:
+            raise ValueError(f"{len(envelopes)} letters in a window of at most {MAX_WINDOW}")
+        refused = {i: no for i, one in enumerate(envelopes) if (no := bad_address(one))}
+        yield from refused.items()
+        fit = [(i, one) for i, one in enumerate(envelopes) if i not in refused]
+        cause = self.open() if fit else None
+        letters: list[Letter] = []
+        for index, envelope in fit:
+            letter = cause or open_letter(index, envelope, self._extensions)
+            if isinstance(letter, Letter):
+                letters.append(letter)
+            else:
+                yield index, letter
+        yield from self._send(letters, on_transmit)
+
+    def close(self) -> None:
+        """Say QUIT where the server expects a command, and close."""
+        if self._session is not None and not self._midway:
+            with contextlib.suppress(BrokenConnection):
+                self._session.wire.send(b"QUIT\r\n", "rset")
+        self._drop()
+
+    @property
+    def _extensions(self) -> Extensions:
+        return self._session.extensions if self._session else Extensions()
+
+    def _drop(self) -> None:
+        if self._session is not None:
+            self._session.wire.close()
+            self._session = None
+
+    def _send(
+        self, letters: Sequence[Letter], on_transmit: Callable[[int], object] | None
+    ) -> Iterator[tuple[int, Outcome]]:
+        pipelining = self._extensions.pipelining
+        openings = [letter.opening for letter in letters[1:]] if pipelining else []
+        written = False
+        for position, letter in enumerate(letters):
+            if self._session is None:
+                yield letter.index, _NOT_STARTED
+                continue
+            following = openings[position] if position < len(openings) else b""
+            self._midway = True
+            outcome, goes_on = transact(
+                self._session.wire,
+                letter,
+                pipelining=pipelining,
+                written=written,
+                following=following,
+                on_transmit=on_transmit,
+            )
+            self._midway = written = bool(following)
+            if not goes_on:
+                self._drop()
+            yield letter.index, outcome

@@ -1,0 +1,212 @@
+"""One letter's conversation: MAIL, RCPT, DATA, content, final dot; and what each way of losing it means.
+
+The line that matters is the final dot. As long as its first octet has certainly not left, the letter was not taken
+(`Refused`, to be tried again); from there until the reply arrives it may have been (`Unknown`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from engine.channels.base import Accepted, Envelope, Outcome, Refused, Unknown
+from engine.channels.handshake import Extensions
+from engine.channels.wire import BrokenConnection, Reply, Wire
+from engine.smtp_replies import ReplyKind, classify
+
+_PATH = re.compile(r"[^\x00-\x20\x7f-\x9f<>]{1,256}@[^\x00-\x20\x7f-\x9f<>@]{1,255}")
+_STEPS = (("mail", 2), ("rcpt", 2), ("data", 3))
+"""The phases before the content, and the class of reply that lets the letter go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """An envelope in the words of the protocol."""
+
+    index: int  # its place in the window
+    opening: bytes  # MAIL, RCPT and DATA, a line each
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _No:
+    """A refusal before the content. `owes_dot`: the server waits for content nevertheless (RFC 2920 §3.1)."""
+
+    phase: str
+    reply: Reply
+    owes_dot: bool = False
+
+
+def bad_address(envelope: Envelope) -> Refused | None:
+    """Refuse, before anything touches the wire, what could break out of a command line."""
+    if envelope.sender and not _PATH.fullmatch(envelope.sender):
+        detail = f"not a sender address: {envelope.sender[:80]!r}"
+        return Refused(detail, True, "address", ReplyKind.PERMANENT)
+    if not _PATH.fullmatch(envelope.recipient):
+        detail = f"not a recipient address: {envelope.recipient[:80]!r}"
+        return Refused(detail, True, "address", ReplyKind.BAD_ADDRESS)
+    return None
+
+
+def open_letter(index: int, envelope: Envelope, offered: Extensions) -> Letter | Refused:
+    """Put an envelope into commands, as far as the server's extensions allow it."""
+    if offered.size and len(envelope.body) > offered.size:
+        detail = f"{len(envelope.body)} octets; the relay takes {offered.size}"
+        return Refused(detail, True, "mail", ReplyKind.PERMANENT)
+    sender, recipient = _ascii_domain(envelope.sender), _ascii_domain(envelope.recipient)
+    parameters = ""
+    if not (sender.isascii() and recipient.isascii()):
+        if not offered.utf8:
+            detail = "the relay does not offer SMTPUTF8, which this address needs"
+            return Refused(detail, True, "address", ReplyKind.PERMANENT)
+        parameters = " SMTPUTF8"
+    # Without the extension 8-bit content goes as it is: no server in use strips the bit, refusing would lose letters.
+    if offered.eight_bit and not envelope.body.isascii():
+        parameters += " BODY=8BITMIME"
+    opening = f"MAIL FROM:<{sender}>{parameters}\r\nRCPT TO:<{recipient}>\r\nDATA\r\n"
+    return Letter(index, opening.encode(), envelope.body)
+
+
+def transact(
+    wire: Wire,
+    letter: Letter,
+    *,
+    pipelining: bool,
+    written: bool,
+    following: bytes,
+    on_transmit: Callable[[int], object] | None,
+) -> tuple[Outcome, bool]:
+    """Send one letter; returns its outcome and whether the connection can go on.
+
+    `written`: its opening went out with the letter before. `following`, the opening of the next one, is sent along
+    with whatever ends this one.
+    """
+    offer = _offer_together if pipelining else _offer_step_by_step
+    try:
+        refusal = offer(wire, letter.opening, written)
+    except BrokenConnection as broken:
+        return Refused(broken.detail, False, broken.phase, ReplyKind.CONNECTION), False
+    if refusal is not None:
+        return _refused(refusal.reply, refusal.phase), _recover(wire, refusal, following)
+    if on_transmit is not None:
+        on_transmit(letter.index)
+    return _hand_over(wire, letter.body, following)
+
+
+def _offer_together(wire: Wire, opening: bytes, written: bool) -> _No | None:
+    """The three commands in one write; every reply is read, whatever the first one says."""
+    if not written:
+        wire.send(opening, "mail")
+    refusal: _No | None = None
+    for phase, wanted in _STEPS:
+        try:
+            reply = wire.reply(phase)
+        except BrokenConnection:
+            if refusal is None:
+                raise
+            return refusal  # it said no and hung up
+        if refusal is not None:
+            refusal = _No(refusal.phase, refusal.reply, phase == "data" and reply.code == 354)
+        elif reply.code // 100 != wanted:
+            refusal = _No(phase, _negative(reply, phase))
+        if reply.code == 421:
+            return refusal
+    if refusal is None:
+        _check_in_step(wire)
+    return refusal
+
+
+def _offer_step_by_step(wire: Wire, opening: bytes, written: bool) -> _No | None:
+    assert not written, "nothing is written ahead without PIPELINING"
+    for (phase, wanted), line in zip(_STEPS, opening.splitlines(keepends=True), strict=True):
+        wire.send(line, phase)
+        reply = wire.reply(phase)
+        if reply.code // 100 != wanted:
+            return _No(phase, _negative(reply, phase))
+    _check_in_step(wire)
+    return None
+
+
+def _negative(reply: Reply, phase: str) -> Reply:
+    """A reply that says no; one that says something else entirely means that we and the server are out of step."""
+    if reply.code < 400:
+        raise BrokenConnection(phase, f"out of step: {reply}")
+    return reply
+
+
+def _check_in_step(wire: Wire) -> None:
+    """A reply more than was asked for would be taken for the answer to the dot."""
+    if wire.unread:
+        raise BrokenConnection("data", "out of step: a reply that nobody asked for")
+
+
+def _recover(wire: Wire, refusal: _No, following: bytes) -> bool:
+    """Bring the server back to where it takes MAIL, after a refusal; whether that worked."""
+    if refusal.reply.code == 421:  # the server is closing the channel, RFC 5321 §3.8
+        return False
+    commands = b".\r\n" if refusal.owes_dot else b""
+    if refusal.phase != "mail":
+        commands += b"RSET\r\n"  # the sender was taken: a second MAIL would be refused as nested
+    try:
+        if commands or following:
+            wire.send(commands + following, "rset")
+        if refusal.owes_dot:
+            wire.reply(
+                "dot"
+            )  # whatever it says, no recipient was accepted: nobody gets this empty letter
+        return refusal.phase == "mail" or wire.reply("rset").code == 250
+    except BrokenConnection:
+        return False
+
+
+def _hand_over(wire: Wire, body: bytes, following: bytes) -> tuple[Outcome, bool]:
+    content = body.replace(b"\r\n.", b"\r\n..")
+    if content.startswith(b"."):
+        content = b"." + content
+    if not content.endswith(b"\r\n"):
+        content += b"\r\n"
+    try:
+        wire.send(b"".join((content, b".\r\n", following)), "body")
+    except BrokenConnection as broken:
+        return _cut_off(wire, broken, may_have_dot=broken.handed > len(content)), False
+    try:
+        reply = wire.reply("dot")
+    except BrokenConnection as broken:
+        return Unknown("dot", broken.detail), False
+    return _verdict(reply)
+
+
+def _verdict(reply: Reply) -> tuple[Outcome, bool]:
+    kind = reply.code // 100
+    if kind == 2:
+        return Accepted(str(reply)), True
+    if kind == 3:
+        return Unknown("dot", f"out of step: {reply}"), False
+    return _refused(reply, "dot"), reply.code != 421
+
+
+def _cut_off(wire: Wire, broken: BrokenConnection, *, may_have_dot: bool) -> Outcome:
+    """The write of the content failed: did the final dot leave, and did the server say why?"""
+    reply = wire.last_words()
+    if reply is not None and (may_have_dot or reply.code >= 400):
+        return _verdict(reply)[0]
+    if may_have_dot:
+        return Unknown("dot", broken.detail)
+    return Refused(broken.detail, False, "body", ReplyKind.CONNECTION)
+
+
+def _refused(reply: Reply, phase: str) -> Refused:
+    kind = classify(reply.code, reply.text, phase)
+    return Refused(str(reply), not kind.retryable, phase, kind)
+
+
+def _ascii_domain(address: str) -> str:
+    """The address with its domain as A-labels, where that is possible."""
+    if address.isascii():
+        return address
+    local, _, domain = address.rpartition("@")
+    try:
+        return f"{local}@{domain.encode('idna').decode()}"
+    except UnicodeError:
+        return address
