@@ -130,10 +130,8 @@ class Session:
         """The shop's zone, read only where the moment does not carry an offset of its own."""
         from datetime import datetime
 
-        with suppress(ValueError):
-            if datetime.fromisoformat(moment.strip()).tzinfo is not None:
-                return "UTC"
-        return self.policy.timezone
+        is_naive = datetime.fromisoformat(moment.strip()).tzinfo is None
+        return self.policy.timezone if is_naive else "UTC"
 
     def now(self) -> datetime:
         return self.clock.now()

@@ -97,36 +97,23 @@ def _embedded_broker() -> Answer:
 
 
 def _smtp(session: Session) -> Answer:
-    """Greeting, EHLO, and TLS where it is asked for. Nobody is logged in and nothing is sent."""
-    import smtplib
-    import ssl
+    """Connect, EHLO, TLS and login as a send would; nothing is sent."""
+    from engine.channels.base import Refused
+    from engine.channels.handshake import open_session
+    from engine.channels.wire import Timeouts
 
     smtp = session.settings.smtp
     if not smtp.host:
         return "error", "no server is named: set smtp.host (`up` will not start)"
-    context = ssl.create_default_context()
-    if not smtp.verify_certificate:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    helo = smtp.helo or None
-    try:
-        if smtp.security == "tls":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(
-                smtp.host, smtp.port, helo, timeout=_TIMEOUT, context=context
-            )
-        else:
-            server = smtplib.SMTP(smtp.host, smtp.port, helo, timeout=_TIMEOUT)
-        with server:
-            server.ehlo_or_helo_if_needed()
-            if smtp.security == "starttls":
-                server.starttls(context=context)
-                server.ehlo()
-            pipelining = server.has_extn("pipelining")
-    except (OSError, smtplib.SMTPException) as error:
-        return "error", f"{smtp.host}:{smtp.port}: {error}"
-    state: State = "ok" if pipelining else "warning"
-    how = "pipelining" if pipelining else "no PIPELINING: one command at a time, slower"
-    return state, f"{smtp.host}:{smtp.port} answers EHLO; {how}"
+    where = f"{smtp.host}:{smtp.port}"
+    patience = dict.fromkeys(("connect", "greeting", "ehlo", "starttls", "tls", "auth"), _TIMEOUT)
+    opened = open_session(smtp, Timeouts(**patience))
+    if isinstance(opened, Refused):
+        return "error", f"{where}: {opened.reply} (at {opened.phase})"
+    opened.wire.close()
+    if not opened.extensions.pipelining:
+        return "warning", f"{where} answers; without PIPELINING it takes one command at a time"
+    return "ok", f"{where} answers, with PIPELINING"
 
 
 def _clock(session: Session) -> Answer:

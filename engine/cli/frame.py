@@ -6,6 +6,7 @@ which take two thirds of a bare typer program's help.
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,9 +18,21 @@ _SHARED = ("project", "now", "output", "yes", "quiet")
 
 def _remember(ctx: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
     """Keep what was given, wherever it stood; the innermost wins."""
+    if param.name == "now" and value is not None:
+        _check_moment(value)
     if value not in (None, False):
         setattr(ctx.obj, str(param.name), value)
     return value
+
+
+def _check_moment(text: str) -> None:
+    """Refuse nonsense at once, also where the command would never look at its clock."""
+    try:
+        datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is not a date or time; write 2026-11-09T10:00+08:00"
+        ) from None
 
 
 def _shared(*names: str, help: str, metavar: str | None = None) -> Any:

@@ -34,10 +34,10 @@ def customer(
     phone: Annotated[str | None, typer.Option("--phone", help="Or by phone number.")] = None,
 ) -> int:
     """Everything about one person's messages, and why each went out or did not."""
-    from engine.insight.explain import explain_customer
-
     if [ref, email, phone].count(None) != 2:
         raise UsageError("name one customer: ID, --email ADDRESS or --phone NUMBER")
+    from engine.insight.explain import explain_customer
+
     session = Session.of(ctx)
     with session.store.read() as connection:
         found = explain_customer(
@@ -77,5 +77,14 @@ def report(
         Path | None, typer.Option("--html", metavar="FILE", help="Write a page with charts.")
     ] = None,
 ) -> int:
-    """What came of campaigns: sent, delivered, opened, clicked, ordered; per link."""
-    raise NotImplementedError(ids, html, ctx)
+    """What came of campaigns: sent, opened, clicked, unsubscribed; per link."""
+    from engine.cli.reporting import as_text, figures, write_page
+    from engine.insight.report import as_json
+
+    session = Session.of(ctx)
+    found = figures(session, ids or None)
+    if html is not None:
+        write_page(session, found, html)
+        session.note(f"written: {html}")
+    session.answer(as_json(found), lambda: as_text(found))
+    return EXIT_FINE

@@ -76,8 +76,7 @@ def pause(ctx: typer.Context, target: Target) -> int:
     """Hold a target's messages back; at most those already on the wire still go out."""
     from engine.delivery import control
 
-    session = Session.of(ctx)
-    session.confirm(f"Hold back everything of {target}?")
+    session = Session.of(ctx)  # no question: stopping must be quick, and nothing is lost by it
     return _changed(session, control.pause(session.store, target, by=session.by, now=session.now()))
 
 
@@ -93,10 +92,10 @@ def resume(
     ] = None,
 ) -> int:
     """Let a paused target go on, and say what becomes of the overdue."""
-    from engine.delivery import control
-
     if over is not None and overdue != "spread":
         raise UsageError("--over says how long to spread: it goes with --overdue spread")
+    from engine.delivery import control
+
     session = Session.of(ctx)
     session.confirm(f"Let {target} go on?")
     return _changed(
@@ -144,10 +143,10 @@ def retry(
     ] = False,
 ) -> int:
     """Send a target's failed or uncertain messages again."""
-    from engine.delivery import control
-
     if not (failed or uncertain):
         raise UsageError("say which: --failed, --uncertain, or both")
+    from engine.delivery import control
+
     session = Session.of(ctx)
     twice = " Some of the uncertain ones may be received twice." if uncertain else ""
     session.confirm(f"Try {target} again?{twice}")
@@ -173,10 +172,10 @@ def settle(
     ] = None,
 ) -> int:
     """Say what became of a target's uncertain messages."""
-    from engine.delivery import control
-
     if as_state is None:
         raise UsageError("say what they became: --as sent or --as failed")
+    from engine.delivery import control
+
     session = Session.of(ctx)
     session.confirm(f"Record the uncertain messages of {target} as {as_state}?")
     return _changed(

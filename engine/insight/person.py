@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from engine.customers.consent import normalise_email, normalise_phone
+from engine.customers.addresses import normalise_email, normalise_phone
 from engine.errors import YanshuError
 from engine.pages.terminal import local, plain
 from engine.settings import Settings
