@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import DBAPIError, OperationalError
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_exponential
 
@@ -75,6 +77,12 @@ waits_out_an_outage = retry(
     reraise=True,
 )
 """Decorator: try again while the database is locked or away, for ten minutes at most. Only for whole transactions."""
+
+
+def insert_ignoring(connection: Connection, table: Table, key: Sequence[str]) -> Any:
+    """INSERT … ON CONFLICT (key) DO NOTHING in this database's dialect: what can run twice lands once."""
+    dialect = sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
+    return dialect(table).on_conflict_do_nothing(index_elements=list(key))
 
 
 def _sqlite_engine(url: str) -> Engine:

@@ -1,0 +1,228 @@
+"""What an operator does to deliveries: pause, resume, cancel, retry, settle. Each is one transaction, in the audit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, select, update
+
+from engine.delivery.leases import wait_for_admission
+from engine.delivery.ledger import BACK_TO_PLANNED
+from engine.delivery.targets import Target, parse_target
+from engine.errors import YanshuError
+from engine.store.session import Store, insert_ignoring
+from engine.store.tables import State, audit, deliveries, pauses, runs
+
+Overdue = Literal["drop", "spread", "send"]
+FRESH = timedelta(hours=1)
+"""A backlog younger than this simply goes on after a resume; an older one needs a decision."""
+_DEFAULT_SPREAD = timedelta(hours=4)
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What a command did: the target in full, how many deliveries it touched, a sentence for a person."""
+
+    target: str
+    count: int
+    message: str
+
+
+def pause(store: Store, target: str, *, by: str, now: datetime) -> Changed:
+    """Stop a target. What is queued goes back to planned at once: only what is on the wire still goes out."""
+    with store.write() as connection:
+        wait_for_admission(connection)
+        aim = parse_target(connection, target)
+        connection.execute(
+            insert_ignoring(connection, pauses, ("target",)).values(target=aim.text, at=now, by=by)
+        )
+        taken_back = connection.execute(
+            update(deliveries)
+            .where(deliveries.c.state == State.QUEUED, aim.holds())
+            .values(**BACK_TO_PLANNED, reason=f"paused {aim.text}")
+        ).rowcount
+        _audit(connection, "pause", aim, by, now, {"taken_back": taken_back})
+    return Changed(aim.text, taken_back, f"paused {aim.text}; {taken_back} queued went back to planned")
+
+
+def backlog(connection: Connection, target: Target, now: datetime) -> int:
+    """How many deliveries of the target are overdue by more than an hour."""
+    return connection.execute(
+        select(func.count()).where(_overdue(target, now))
+    ).scalar_one()
+
+
+def resume(
+    store: Store,
+    target: str,
+    *,
+    by: str,
+    now: datetime,
+    overdue: Overdue | None = None,
+    over: timedelta | None = None,
+) -> Changed:
+    """Let a target go on. Raises YanshuError where a backlog older than an hour needs a decision."""
+    with store.write() as connection:
+        wait_for_admission(connection)
+        aim = parse_target(connection, target)
+        late = backlog(connection, aim, now)
+        if late and overdue is None:
+            raise YanshuError(
+                f"{late} deliveries of {aim.text} are overdue by more than an hour:"
+                " choose --overdue drop, --overdue spread --over 4h, or --overdue send"
+            )
+        was_paused = connection.execute(delete(pauses).where(pauses.c.target == aim.text)).rowcount
+        unblocked = _unblock(connection, aim)
+        if not was_paused and not unblocked:
+            raise YanshuError(f"{aim.text} is neither paused nor blocked")
+        count = _treat_overdue(connection, aim, overdue, over or _DEFAULT_SPREAD, now) if late else 0
+        _look_now(connection, aim, now)
+        _audit(connection, "resume", aim, by, now, {"overdue": overdue, "count": count})
+    done = {"drop": "dropped", "spread": "spread out", "send": "sent as they come"}
+    tail = f"; {count} overdue {done[overdue]}" if late and overdue else ""
+    return Changed(aim.text, count, f"resumed {aim.text}{tail}")
+
+
+def cancel(store: Store, target: str, *, by: str, now: datetime) -> Changed:
+    """Withdraw what is not on its way: planned, waiting and queued rows; a campaign's run does not come back."""
+    with store.write() as connection:
+        wait_for_admission(connection)
+        aim = parse_target(connection, target)
+        open_states = (State.PLANNED, State.WAITING, State.QUEUED)
+        count = connection.execute(
+            update(deliveries)
+            .where(deliveries.c.state.in_(open_states), aim.holds())
+            .values(state=State.CANCELLED.value, reason="operator", ended_at=now, batch=None, worker=None, admitted_at=None)
+        ).rowcount
+        if aim.kind in ("definition", "run"):
+            which = runs.c.definition == aim.value if aim.kind == "definition" else runs.c.id == int(aim.value or 0)
+            connection.execute(
+                update(runs)
+                .where(which, runs.c.state.in_(("open", "blocked")))
+                .values(state="cancelled", reason="operator", done_at=now)
+            )
+        _audit(connection, "cancel", aim, by, now, {"count": count})
+    return Changed(aim.text, count, f"cancelled {count} deliveries of {aim.text}")
+
+
+def retry(
+    store: Store, target: str, *, failed: bool = True, uncertain: bool = False, by: str, now: datetime
+) -> Changed:
+    """Plan failed (and, if asked, uncertain) deliveries once more, with their whole lifetime from now on."""
+    states = [state for state, wanted in ((State.FAILED, failed), (State.UNCERTAIN, uncertain)) if wanted]
+    with store.write() as connection:
+        wait_for_admission(connection)
+        aim = parse_target(connection, target)
+        chosen = deliveries.c.state.in_(states) & aim.holds()
+        _reopen_runs(connection, chosen)
+        rows = connection.execute(
+            select(deliveries.c.id, deliveries.c.due_at, deliveries.c.not_after).where(chosen)
+        ).all()
+        for row in rows:
+            connection.execute(
+                update(deliveries)
+                .where(deliveries.c.id == row.id)
+                .values(
+                    **BACK_TO_PLANNED,
+                    next_at=now,
+                    not_after=max(row.not_after, now + (row.not_after - row.due_at)),
+                    channel_index=0,
+                    ended_at=None,
+                    reason="retried by an operator",
+                )
+            )
+        _audit(connection, "retry", aim, by, now, {"count": len(rows), "states": [str(s) for s in states]})
+    return Changed(aim.text, len(rows), f"{len(rows)} deliveries of {aim.text} are planned again")
+
+
+def settle(
+    store: Store, target: str, as_state: Literal["sent", "failed"], *, by: str, now: datetime
+) -> Changed:
+    """Say what became of uncertain (or failed) deliveries, as the operator found out elsewhere."""
+    with store.write() as connection:
+        aim = parse_target(connection, target)
+        values: dict[str, Any] = {"state": as_state, "ended_at": now, "reason": f"settled by {by}"}
+        if as_state == "sent":
+            values["sent_at"] = func.coalesce(deliveries.c.first_attempt_at, now)
+        count = connection.execute(
+            update(deliveries)
+            .where(
+                deliveries.c.state.in_((State.UNCERTAIN, State.FAILED)),
+                deliveries.c.state != as_state,
+                aim.holds(),
+            )
+            .values(**values)
+        ).rowcount
+        _audit(connection, "settle", aim, by, now, {"as": as_state, "count": count})
+    return Changed(aim.text, count, f"{count} deliveries of {aim.text} settled as {as_state}")
+
+
+def _overdue(target: Target, now: datetime) -> ColumnElement[bool]:
+    return (
+        (deliveries.c.state == State.PLANNED)
+        & (deliveries.c.due_at < now - FRESH)
+        & (deliveries.c.next_at <= now)
+        & target.holds()
+    )
+
+
+def _unblock(connection: Connection, target: Target) -> int:
+    if target.kind not in ("definition", "run", "all"):
+        return 0
+    which = {
+        "definition": runs.c.definition == target.value,
+        "run": runs.c.id == int(target.value) if target.kind == "run" and target.value else None,
+        "all": runs.c.id.is_not(None),
+    }[target.kind]
+    return connection.execute(
+        update(runs).where(which, runs.c.state == "blocked").values(state="open", reason=None)
+    ).rowcount
+
+
+def _treat_overdue(
+    connection: Connection, target: Target, overdue: Overdue | None, over: timedelta, now: datetime
+) -> int:
+    rows = _overdue(target, now)
+    if overdue == "drop":
+        return connection.execute(
+            update(deliveries).where(rows).values(state=State.SKIPPED.value, reason="overdue", ended_at=now)
+        ).rowcount
+    ids = connection.execute(
+        select(deliveries.c.id).where(rows).order_by(deliveries.c.priority.desc(), deliveries.c.due_at)
+    ).scalars().all()
+    if overdue == "spread":
+        for place, number in enumerate(ids):
+            connection.execute(
+                update(deliveries)
+                .where(deliveries.c.id == number)
+                .values(next_at=now + over * (place / len(ids)), reason="spread after a pause")
+            )
+    return len(ids)
+
+
+def _look_now(connection: Connection, target: Target, now: datetime) -> None:
+    """Rows that the gate put off only because of this pause are looked at again at once."""
+    connection.execute(
+        update(deliveries)
+        .where(deliveries.c.state == State.PLANNED, deliveries.c.reason == f"paused {target.text}")
+        .values(next_at=case((deliveries.c.due_at > now, deliveries.c.due_at), else_=now), reason=None)
+    )
+
+
+def _reopen_runs(connection: Connection, chosen: ColumnElement[bool]) -> None:
+    affected = select(deliveries.c.run_id).where(chosen)
+    connection.execute(
+        update(runs)
+        .where(runs.c.id.in_(affected), runs.c.state.in_(("done", "cancelled")))
+        .values(state="open", done_at=None, reason=None)
+    )
+
+
+def _audit(
+    connection: Connection, action: str, target: Target, by: str, now: datetime, data: dict[str, Any]
+) -> None:
+    connection.execute(
+        insert(audit).values(at=now, by=by, action=action, target=target.text, data=data)
+    )

@@ -1,0 +1,299 @@
+"""Dispatch: one elected process admits due deliveries through the gate and queues them, in batches, for the workers.
+
+Everything that decides and everything that it decides upon happens in one transaction that holds the dispatcher's
+lease: counts cannot be outrun by another dispatcher, and one that slept through its lease admits nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, func, insert, select, text, update
+
+from engine.delivery import leases
+from engine.delivery.pace import Pace
+from engine.delivery.pauses import Held, held
+from engine.delivery.recover import recover
+from engine.gate.decision import Defer, Send, Skip
+from engine.gate.candidates import Candidate, load_candidates
+from engine.gate.gate import Decided, decide
+from engine.store.catalog import Catalog, CatalogReader
+from engine.store.recordset import encode_moment, encode_rows, recordset
+from engine.store.session import Store
+from engine.store.tables import State, decisions, deliveries, runs
+
+_log = structlog.get_logger()
+BATCH = 1_000
+RECOVER_EVERY = timedelta(seconds=5)
+PAUSED_FOR = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What one look did. `admitted` went to the workers, `decided` counts every decision; `leads` is False where
+    another process holds the lease."""
+
+    leads: bool
+    admitted: int = 0
+    decided: int = 0
+    outstanding: int = 0
+
+
+@dataclass
+class Dispatcher:
+    """Admits what is due. `enqueue` hands a batch's id to the broker; it may fail, the database still knows."""
+
+    store: Store
+    enqueue: Callable[[str], None]
+    holder: str
+    reader: CatalogReader = field(default_factory=CatalogReader)
+    pace: Pace = field(default_factory=Pace)
+    _lease: leases.Lease | None = None
+    _recovered_at: datetime | None = None
+
+    def tick(self, now: datetime) -> Tick:
+        """One look: recover what died, admit what is due, queue it."""
+        with self.store.write() as connection:
+            if not self._leads(connection):
+                return Tick(leads=False)
+            catalog = self.reader.read(connection)
+            batches = self._recover(connection, catalog, now)
+            outstanding = _outstanding(connection)
+            room = self.pace.room(outstanding)
+            admission = self._admit(connection, catalog, room, now)
+        for batch in (*batches, *admission.batches):
+            self._queue(batch)
+        self.pace.admitted(admission.admitted)
+        return Tick(True, admission.admitted, admission.decided, outstanding + admission.admitted)
+
+    def resign(self) -> None:
+        """Give the lease back, so that the next dispatcher need not wait for it to run out."""
+        if self._lease is not None:
+            with self.store.write() as connection:
+                leases.release(connection, self._lease)
+
+    def _leads(self, connection: Connection) -> bool:
+        seconds = leases.DISPATCHER_SECONDS
+        if self._lease is None or not leases.still_holds(connection, self._lease, seconds):
+            self._lease = leases.take(connection, leases.DISPATCHER, self.holder, seconds)
+        return self._lease is not None
+
+    def _recover(self, connection: Connection, catalog: Catalog, now: datetime) -> Sequence[str]:
+        if self._recovered_at is not None and now - self._recovered_at < RECOVER_EVERY:
+            return ()
+        self._recovered_at = now
+        found = recover(connection, catalog, now)
+        if found.planned or found.uncertain or found.batches:
+            _log.warning(
+                "dispatch.recovered",
+                planned=found.planned,
+                uncertain=found.uncertain,
+                batches=len(found.batches),
+            )
+        return found.batches
+
+    def _admit(self, connection: Connection, catalog: Catalog, room: int, now: datetime) -> _Admission:
+        stopped = held(connection)
+        ids = due_ids(connection, stopped, min(room, BATCH), now) if room else ()
+        if not ids:
+            return _Admission()
+        decided = [
+            stopped.put_off(candidate, decision, now + PAUSED_FOR)
+            for candidate, decision in decide(connection, catalog, load_candidates(connection, ids), now)
+        ]
+        batches, admitted = _write(connection, catalog, decided, now)
+        return _Admission(batches, admitted, len(decided))
+
+    def _queue(self, batch: str) -> None:
+        try:
+            self.enqueue(batch)
+        except ConnectionError as error:
+            # The rows are queued in the database; the next recovery queues the batch again.
+            _log.warning("dispatch.broker_away", error=str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class _Admission:
+    batches: Sequence[str] = ()
+    admitted: int = 0
+    decided: int = 0
+
+
+def due_ids(connection: Connection, stopped: Held, limit: int, now: datetime) -> Sequence[int]:
+    """The next due deliveries, by priority and then by time, of runs that nobody holds.
+
+    Run by run: rows of a paused or blocked run are never walked over, however many stand at the head.
+    """
+    due = (deliveries.c.state == "planned") & (deliveries.c.next_at <= now)
+    waiting = select(deliveries.c.id).where(deliveries.c.run_id == runs.c.id, due).exists()
+    open_runs = connection.execute(
+        select(runs.c.id)
+        .where(runs.c.state == "open", stopped.allows_run(), waiting)
+        .order_by(runs.c.priority.desc(), runs.c.starts_at, runs.c.id)
+    ).scalars().all()
+    ids: list[int] = []
+    for run_id in open_runs:
+        ids += connection.execute(
+            select(deliveries.c.id)
+            .where(deliveries.c.run_id == run_id, due)
+            .order_by(deliveries.c.next_at, deliveries.c.id)
+            .limit(limit - len(ids))
+        ).scalars()
+        if len(ids) >= limit:
+            break
+    return ids
+
+
+def next_due(connection: Connection) -> datetime | None:
+    """When the gate has something to look at again, of runs that are open."""
+    return connection.execute(
+        select(func.min(deliveries.c.next_at))
+        .join(runs, runs.c.id == deliveries.c.run_id)
+        .where(deliveries.c.state == "planned", runs.c.state == "open", held(connection).allows_run())
+    ).scalar()
+
+
+def _outstanding(connection: Connection) -> int:
+    """Rows that workers still have before them."""
+    return connection.execute(
+        select(func.count()).select_from(deliveries).where(deliveries.c.state == State.QUEUED)
+    ).scalar_one()
+
+
+def _write(
+    connection: Connection, catalog: Catalog, decided: Sequence[Decided], now: datetime
+) -> tuple[Sequence[str], int]:
+    sends = [(candidate, verdict) for candidate, verdict in decided if isinstance(verdict, Send)]
+    skips = [(candidate, verdict) for candidate, verdict in decided if isinstance(verdict, Skip)]
+    deferrals = [(candidate, verdict) for candidate, verdict in decided if isinstance(verdict, Defer)]
+    _write_noes(connection, skips, deferrals, now)
+    batches = []
+    for channel in sorted({verdict.channel for _, verdict in sends}):
+        batch = secrets.token_hex(8)
+        batches.append(batch)
+        mine = [pair for pair in sends if pair[1].channel == channel]
+        _write_sends(connection, catalog, mine, batch, now)
+    return batches, len(sends)
+
+
+def _write_sends(
+    connection: Connection,
+    catalog: Catalog,
+    sends: Sequence[tuple[Candidate, Send]],
+    batch: str,
+    now: datetime,
+) -> None:
+    columns = recordset(
+        connection,
+        {"id": "bigint", "place": "bigint", "hash": "text", "domain": "text", "send_at": "moment"},
+    )
+    rows = [
+        {
+            "id": candidate.id,
+            "place": _place(connection, catalog, candidate, verdict),
+            "hash": verdict.address_hash,
+            "domain": verdict.email_domain,
+            "send_at": verdict.send_at,
+        }
+        for candidate, verdict in sends
+    ]
+    connection.execute(
+        text(
+            "UPDATE deliveries SET state = 'queued', channel = :channel, batch = :batch, worker = NULL,"
+            " address_hash = r.hash, email_domain = r.domain, send_at = r.send_at,"
+            " channel_index = r.place, admitted_at = :now, enqueued_at = :now"
+            f" FROM {columns} WHERE deliveries.id = r.id AND state = 'planned'"
+        ),
+        {
+            "rows": encode_rows(connection, rows),
+            "channel": sends[0][1].channel,
+            "batch": batch,
+            "now": encode_moment(connection, now),
+        },
+    )
+
+
+def _place(connection: Connection, catalog: Catalog, candidate: Candidate, verdict: Send) -> int:
+    """Where the chosen channel stands in the step's list: after a refusal the next one is tried."""
+    channels = catalog.version(connection, candidate.digest).definition.steps[0].channels
+    return channels.index(verdict.channel)
+
+
+def _write_noes(
+    connection: Connection,
+    skips: Sequence[tuple[Candidate, Skip]],
+    deferrals: Sequence[tuple[Candidate, Defer]],
+    now: datetime,
+) -> None:
+    if skips:
+        _write_skips(connection, skips, now)
+    if deferrals:
+        _write_deferrals(connection, deferrals)
+    rows = [
+        *(_decision_row(candidate, skip, None, now) for candidate, skip in skips),
+        *(
+            _decision_row(candidate, defer, defer.until, now)
+            for candidate, defer in deferrals
+            if defer.record
+        ),
+    ]
+    if rows:
+        connection.execute(insert(decisions), rows)
+
+
+def _decision_row(
+    candidate: Candidate, verdict: Skip | Defer, until: datetime | None, now: datetime
+) -> dict[str, Any]:
+    return {
+        "delivery_id": candidate.id,
+        "at": now,
+        "verdict": "skip" if until is None else "defer",
+        "reason": verdict.because.reason,
+        "until": until,
+        "rule": dict(verdict.because.rule),
+        "evidence": dict(verdict.because.evidence),
+    }
+
+
+def _write_skips(
+    connection: Connection, skips: Sequence[tuple[Candidate, Skip]], now: datetime
+) -> None:
+    columns = recordset(connection, {"id": "bigint", "reason": "text"})
+    rows = [{"id": candidate.id, "reason": verdict.because.reason} for candidate, verdict in skips]
+    connection.execute(
+        text(
+            "UPDATE deliveries SET state = 'skipped', reason = r.reason, ended_at = :now"
+            f" FROM {columns} WHERE deliveries.id = r.id AND state = 'planned'"
+        ),
+        {"rows": encode_rows(connection, rows), "now": encode_moment(connection, now)},
+    )
+
+
+def _write_deferrals(
+    connection: Connection, deferrals: Sequence[tuple[Candidate, Defer]]
+) -> None:
+    columns = recordset(
+        connection, {"id": "bigint", "reason": "text", "until": "moment", "counts": "bigint"}
+    )
+    rows = [
+        {
+            "id": candidate.id,
+            "reason": verdict.because.reason,
+            "until": verdict.until,
+            "counts": int(verdict.record),
+        }
+        for candidate, verdict in deferrals
+    ]
+    connection.execute(
+        text(
+            "UPDATE deliveries SET reason = r.reason, next_at = r.until,"
+            " deferrals = deferrals + r.counts"
+            f" FROM {columns} WHERE deliveries.id = r.id AND state = 'planned'"
+        ),
+        {"rows": encode_rows(connection, rows)},
+    )

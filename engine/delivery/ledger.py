@@ -1,0 +1,269 @@
+"""The worker's pen: every change of a delivery's state while it is being sent, in group commits.
+
+Each connection asks for the same thing again and again: "record what became of my last window, and mark my next one
+as `sending`". One thread writes what all connections of the process ask for in a single transaction, so that four
+connections cost one commit. A window is never transmitted before its mark is committed.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, insert, text, update
+
+from engine.clock import Clock
+from engine.customers.consent import suppress
+from engine.delivery.results import End, Result
+from engine.store.recordset import encode_ids, encode_moment, encode_rows, recordset
+from engine.store.session import Store, insert_ignoring, waits_out_an_outage
+from engine.store.tables import Engagement, State, attempts, deliveries, engagements, runs
+
+_log = structlog.get_logger()
+_MOST_AT_ONCE = 64
+_HANDED_OVER = ("sending", "uncertain")
+BACK_TO_PLANNED: Mapping[str, Any] = {
+    "state": State.PLANNED.value,
+    "batch": None,
+    "worker": None,
+    "admitted_at": None,
+    "send_at": None,
+    "enqueued_at": None,
+    "channel": None,
+    "address_hash": None,
+    "email_domain": None,
+}
+"""What a row forgets when it goes back to planned: it no longer uses up a cap, and the gate decides anew."""
+
+
+@dataclass
+class _Request:
+    results: Sequence[Result]
+    begin: Sequence[int]
+    blocked: Mapping[int, str]
+    done: threading.Event = field(default_factory=threading.Event)
+    began: Mapping[int, int] = field(default_factory=dict)
+    error: BaseException | None = None
+
+
+class Ledger:
+    """Group commits for one worker process. Thread-safe."""
+
+    def __init__(self, store: Store, clock: Clock, worker: str, message_host: str) -> None:
+        self._store, self._clock, self._worker = store, clock, worker
+        self._host = message_host
+        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write_on, name="ledger", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what was asked for so far, then end."""
+        self._requests.put(None)
+        self._thread.join()
+
+    def turn(
+        self,
+        results: Sequence[Result],
+        begin: Sequence[int] = (),
+        blocked: Mapping[int, str] | None = None,
+    ) -> Mapping[int, int]:
+        """Record results, hold the runs in `blocked` (id → reason), mark `begin` as sending; committed on return.
+
+        Returns the ids that are really ours to send, with their attempt number: what an operator paused or another
+        process recovered in the meantime is not among them.
+        """
+        request = _Request(results, begin, blocked or {})
+        self._requests.put(request)
+        request.done.wait()
+        if request.error is not None:
+            raise request.error
+        return request.began
+
+    def _write_on(self) -> None:
+        ending = False
+        while not ending:
+            batch = [self._requests.get()]
+            while len(batch) < _MOST_AT_ONCE and not self._requests.empty():
+                batch.append(self._requests.get())
+            ending = None in batch
+            requests = [request for request in batch if request is not None]
+            if requests:
+                self._answer(requests)
+
+    def _answer(self, requests: Sequence[_Request]) -> None:
+        try:
+            began = self._commit(requests)
+        except BaseException as error:
+            _log.error("ledger.failed", error=str(error))
+            for request in requests:
+                request.error = error
+        else:
+            for request in requests:
+                request.began = {number: began[number] for number in request.begin if number in began}
+        for request in requests:
+            request.done.set()
+
+    @waits_out_an_outage
+    def _commit(self, requests: Sequence[_Request]) -> Mapping[int, int]:
+        with self._store.write() as connection:
+            record(connection, self._worker, [r for request in requests for r in request.results])
+            for request in requests:
+                self._block(connection, request.blocked)
+            return self._begin(connection, [number for request in requests for number in request.begin])
+
+    def _begin(self, connection: Connection, ids: Sequence[int]) -> Mapping[int, int]:
+        if not ids:
+            return {}
+        rows = connection.execute(
+            text(
+                "UPDATE deliveries SET state = 'sending', attempts = attempts + 1,"
+                " first_attempt_at = COALESCE(first_attempt_at, :now),"
+                " message_id = '<' || public_id || :host || '>'"
+                f" FROM {recordset(connection, {'id': 'bigint'})}"
+                " WHERE deliveries.id = r.id AND state = 'queued' AND worker = :worker"
+                " RETURNING deliveries.id, attempts"
+            ),
+            {
+                "rows": encode_ids(ids),
+                "now": encode_moment(connection, self._clock.now()),
+                "host": f"@{self._host}",
+                "worker": self._worker,
+            },
+        )
+        return {row.id: row.attempts for row in rows}
+
+    def _block(self, connection: Connection, reasons: Mapping[int, str]) -> None:
+        for run_id, reason in reasons.items():
+            block_run(connection, run_id, reason)
+
+
+def record(connection: Connection, worker: str, results: Sequence[Result]) -> None:
+    """Write what became of messages that were handed over. Only rows that are still this worker's attempt change."""
+    sent = [result for result in results if result.end is End.SENT]
+    if sent:
+        _record_sent(connection, worker, sent)
+    for result in results:
+        if result.end is not End.SENT:
+            _record_other(connection, worker, result)
+
+
+def block_run(connection: Connection, run_id: int, reason: str) -> None:
+    """Hold a run (a template error, say) and take back what was queued of it; nothing of it is sent any more."""
+    connection.execute(
+        update(runs).where(runs.c.id == run_id, runs.c.state == "open").values(state="blocked", reason=reason)
+    )
+    connection.execute(
+        update(deliveries)
+        .where(deliveries.c.run_id == run_id, deliveries.c.state == State.QUEUED)
+        .values(**BACK_TO_PLANNED, reason="run blocked")
+    )
+
+
+def _record_sent(connection: Connection, worker: str, results: Sequence[Result]) -> None:
+    columns = recordset(
+        connection,
+        {"id": "bigint", "attempt": "bigint", "at": "moment", "reply": "text", "parts": "bigint"},
+    )
+    rows = [
+        {
+            "id": result.sent.id,
+            "attempt": result.sent.attempt,
+            "at": result.at,
+            "reply": result.reply,
+            "parts": result.sent.parts,
+        }
+        for result in results
+    ]
+    connection.execute(
+        text(
+            "UPDATE deliveries SET state = 'sent', sent_at = r.at, ended_at = r.at, reply = r.reply,"
+            f" parts = r.parts, reason = NULL FROM {columns}"
+            " WHERE deliveries.id = r.id AND deliveries.attempts = r.attempt"
+            " AND state IN ('sending', 'uncertain') AND worker = :worker"
+        ),
+        {"rows": encode_rows(connection, rows), "worker": worker},
+    )
+
+
+def _record_other(connection: Connection, worker: str, result: Result) -> None:
+    sent = result.sent
+    changed = connection.execute(
+        update(deliveries)
+        .where(
+            deliveries.c.id == sent.id,
+            deliveries.c.attempts == sent.attempt,
+            deliveries.c.state.in_(_HANDED_OVER),
+            deliveries.c.worker == worker,
+        )
+        .values(**_changes(result))
+    )
+    if not changed.rowcount:
+        return
+    _write_attempt(connection, worker, result)
+    if result.suppress and sent.address_hash:
+        _bounced(connection, result)
+
+
+def _changes(result: Result) -> Mapping[str, Any]:
+    if result.end is End.FAILED:
+        return {"state": State.FAILED.value, "reply": result.reply, "ended_at": result.at, "reason": "refused"}
+    if result.end is End.UNCERTAIN and not result.sent.resend_uncertain:
+        return {
+            "state": State.UNCERTAIN.value,
+            "reply": result.reply,
+            "ended_at": result.at,
+            "reason": f"no reply after {result.phase}",
+        }
+    reason = f"{result.end}: {result.reply}"
+    return {
+        **BACK_TO_PLANNED,
+        "next_at": result.next_at or result.at,
+        "channel_index": result.channel_index,
+        "reason": reason[:500],
+    }
+
+
+def _write_attempt(connection: Connection, worker: str, result: Result) -> None:
+    if result.end is End.RELAY_AWAY:
+        return
+    outcome = {End.UNCERTAIN: "uncertain", End.RETRY: "retry"}.get(result.end, "failed")
+    connection.execute(
+        insert_ignoring(connection, attempts, ("delivery_id", "number")).values(
+            delivery_id=result.sent.id,
+            number=result.sent.attempt,
+            channel=result.sent.channel,
+            worker=worker,
+            at=result.at,
+            outcome=outcome,
+            phase=result.phase,
+            reply=result.reply,
+        )
+    )
+
+
+def _bounced(connection: Connection, result: Result) -> None:
+    assert result.sent.address_hash is not None
+    suppress(
+        connection,
+        result.sent.address_hash,
+        result.sent.channel,  # type: ignore[arg-type]  # a channel's name from the row
+        "hard_bounce",
+        at=result.at,
+        note=result.reply[:200],
+    )
+    connection.execute(
+        insert(engagements).values(
+            delivery_id=result.sent.id,
+            kind=Engagement.BOUNCED,
+            at=result.at,
+            dedupe=f"attempt:{result.sent.attempt}",
+            data={"reply": result.reply[:500]},
+        )
+    )

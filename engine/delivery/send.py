@@ -1,0 +1,335 @@
+"""Sending: a worker process claims a batch, and its connections pull letters from it, window by window.
+
+A window is at most eight letters on one connection: rendered, marked `sending` in the database, handed over,
+recorded. What a process can leave uncertain when it dies is therefore at most eight letters per connection.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+from sqlalchemy import Connection, select, update
+
+from engine.channels.base import Envelope, Outcome
+from engine.clock import Clock
+from engine.customers.consent import permissions
+from engine.delivery.leases import beat, retire
+from engine.delivery.ledger import BACK_TO_PLANNED, Ledger
+from engine.delivery.letters import Letter, Rendered, Writer, load_letters
+from engine.delivery.results import Result, Sent, judge
+from engine.errors import RenderingError
+from engine.store.catalog import CatalogReader
+from engine.store.session import Store, waits_out_an_outage
+from engine.store.tables import State, deliveries
+
+_log = structlog.get_logger()
+WINDOW = 8
+HEARTBEAT_SECONDS = 3.0
+_IDLE_SECONDS = 0.5
+
+
+class Transport(Protocol):
+    """One way out, used by one thread: an SMTP connection or a gateway."""
+
+    def send_window(self, envelopes: Sequence[Envelope]) -> Iterator[tuple[int, Outcome]]:
+        """Hand over up to eight; yield (place in the window, outcome) as each becomes known."""
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class _Batch:
+    """Letters that connections pull from, and the count by which the claimer knows that all are done with."""
+
+    left: int
+    done: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def finish(self, count: int) -> None:
+        with self.lock:
+            self.left -= count
+            if self.left <= 0:
+                self.done.set()
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    letter: Letter
+    batch: _Batch
+
+
+class _Lane:
+    """The letters of one channel that wait for a connection of this process, in order of `send_at`."""
+
+    def __init__(self) -> None:
+        self._jobs: deque[_Job] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def put(self, jobs: Sequence[_Job]) -> None:
+        with self._changed:
+            self._jobs.extend(jobs)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Hand out nothing more; what is left goes back to planned."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def drain(self) -> list[_Job]:
+        with self._changed:
+            left = list(self._jobs)
+            self._jobs.clear()
+        return left
+
+    def has_due(self, now: datetime) -> bool:
+        with self._changed:
+            return not self._closed and bool(self._jobs) and self._jobs[0].letter.row.send_at <= now
+
+    def take(self, now: Callable[[], datetime]) -> list[_Job] | None:
+        """The next window that may go by now; waits for one. None when the lane is closed."""
+        with self._changed:
+            while not self._closed:
+                window = self._due(now())
+                if window:
+                    return window
+                self._changed.wait(self._patience(now()))
+            return None
+
+    def _due(self, now: datetime) -> list[_Job]:
+        window: list[_Job] = []
+        while self._jobs and len(window) < WINDOW and self._jobs[0].letter.row.send_at <= now:
+            window.append(self._jobs.popleft())
+        return window
+
+    def _patience(self, now: datetime) -> float:
+        if not self._jobs:
+            return _IDLE_SECONDS
+        return min(_IDLE_SECONDS, max(0.001, (self._jobs[0].letter.row.send_at - now).total_seconds()))
+
+
+class Sender:
+    """Everything that one worker process sends with. `transports`: per channel, one factory call per connection.
+
+    `failed` is set where a connection's thread broke unexpectedly: the process has to stop then.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        worker: str,
+        writer: Callable[[str], Writer],
+        transports: Mapping[str, Sequence[Callable[[], Transport]]],
+        message_host: str,
+    ) -> None:
+        self._store, self._clock, self._worker = store, clock, worker
+        self._reader, self._writer_for = CatalogReader(), writer
+        self._writer: Writer | None = None
+        self._ledger = Ledger(store, clock, worker, message_host)
+        self._lanes = {channel: _Lane() for channel in transports}
+        self._threads = [
+            threading.Thread(target=self._carry, args=(channel, make), name=f"{channel}-{place}", daemon=True)
+            for channel, makers in transports.items()
+            for place, make in enumerate(makers)
+        ]
+        self.failed = threading.Event()
+        self._stopping, self._ended = threading.Event(), threading.Event()
+        self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        self._heartbeat()
+        for thread in (*self._threads, self._heart):
+            thread.start()
+        self._ledger.start()
+
+    def stop(self) -> None:
+        """Finish the windows that are on the wire, give everything else back, leave nothing uncertain."""
+        self._stopping.set()
+        for lane in self._lanes.values():
+            lane.close()
+        for thread in self._threads:
+            thread.join()
+        self._ledger.stop()
+        for lane in self._lanes.values():
+            for job in lane.drain():
+                job.batch.finish(1)
+        self._ended.set()
+        self._heart.join()
+        self._give_back_all()
+
+    def send_batch(self, batch: str) -> int:
+        """Claim a batch and return when everything in it has been handed over, put off or given back.
+
+        Returns how many letters this worker took up: 0 where the batch was taken before, or is no longer queued.
+        """
+        if self._stopping.is_set():
+            return 0
+        letters = self._claim(batch)
+        if not letters:
+            return 0
+        work = _Batch(left=len(letters))
+        for channel, lane in self._lanes.items():
+            mine = [_Job(letter, work) for letter in letters if letter.row.channel == channel]
+            if mine:
+                lane.put(mine)
+        self._wait(work)
+        return len(letters)
+
+    def _wait(self, work: _Batch) -> None:
+        while not work.done.wait(_IDLE_SECONDS):
+            if self._stopping.is_set() and not any(thread.is_alive() for thread in self._threads):
+                return
+
+    @waits_out_an_outage
+    def _claim(self, batch: str) -> list[Letter]:
+        """Compare-and-set: of two messages for one batch, one finds nothing. Then the last check."""
+        with self._store.write() as connection:
+            claimed = connection.execute(
+                update(deliveries)
+                .where(
+                    deliveries.c.batch == batch,
+                    deliveries.c.state == State.QUEUED,
+                    deliveries.c.worker.is_(None),
+                )
+                .values(worker=self._worker)
+            ).rowcount
+            if not claimed:
+                return []
+            return self._last_check(connection, self._load(connection, batch))
+
+    def _load(self, connection: Connection, batch: str) -> list[Letter]:
+        catalog = self._reader.read(connection)
+        if self._writer is None:
+            self._writer = self._writer_for(catalog.policy.timezone)
+        digests = connection.execute(
+            select(deliveries.c.digest).where(deliveries.c.batch == batch).distinct()
+        ).scalars()
+        versions = {digest: catalog.version(connection, digest) for digest in digests}
+        return load_letters(connection, batch, self._worker, versions)
+
+    def _last_check(self, connection: Connection, letters: list[Letter]) -> list[Letter]:
+        """Whoever unsubscribed or was suppressed since admission gets nothing."""
+        policy = self._reader.read(connection).policy
+        keys = {
+            letter.row.id: (letter.row.address_hash, letter.row.channel, letter.row._mapping["class"])
+            for letter in letters
+        }
+        allowed = permissions(connection, policy, set(keys.values()))
+        for letter in letters:
+            permission = allowed[keys[letter.row.id]]
+            if not permission.allowed:
+                connection.execute(
+                    update(deliveries)
+                    .where(deliveries.c.id == letter.row.id)
+                    .values(
+                        state=State.SKIPPED.value,
+                        reason=permission.reason,
+                        ended_at=self._clock.now(),
+                        admitted_at=None,
+                    )
+                )
+        return [letter for letter in letters if allowed[keys[letter.row.id]].allowed]
+
+    def _carry(self, channel: str, make: Callable[[], Transport]) -> None:
+        """One connection's life: window after window, recording the last one as it marks the next."""
+        lane, transport = self._lanes[channel], make()
+        results: list[Result] = []
+        try:
+            while (window := self._next_window(lane, results)) is not None:
+                results = self._hand_over(transport, window, results)
+                for job in window:
+                    job.batch.finish(1)
+            if results:
+                self._ledger.turn(results)
+        except Exception:
+            # Nothing that this thread had marked can be trusted now: the process must end, so that its lease does,
+            # and recovery takes up its rows.
+            _log.exception("send.connection_failed", channel=channel)
+            self.failed.set()
+        finally:
+            transport.close()
+
+    def _next_window(self, lane: _Lane, results: list[Result]) -> list[_Job] | None:
+        if results and not lane.has_due(self._clock.now()):
+            self._ledger.turn(results)
+            results.clear()
+        return lane.take(self._clock.now)
+
+    def _hand_over(
+        self, transport: Transport, window: Sequence[_Job], results: Sequence[Result]
+    ) -> list[Result]:
+        """Render, mark, transmit. Returns the results, which are recorded with the next window's mark."""
+        rendered, blocked = self._render(window)
+        began = self._ledger.turn(results, [job.letter.row.id for job, _ in rendered], blocked)
+        going = [
+            (_sent(job.letter, letter, began[job.letter.row.id]), letter.envelope)
+            for job, letter in rendered
+            if job.letter.row.id in began
+        ]
+        if not going:
+            return []
+        outcomes = transport.send_window([envelope for _, envelope in going])
+        return [judge(going[place][0], outcome, self._clock.now()) for place, outcome in outcomes]
+
+    def _render(
+        self, window: Sequence[_Job]
+    ) -> tuple[list[tuple[_Job, Rendered]], Mapping[int, str]]:
+        assert self._writer is not None
+        rendered, blocked = [], {}
+        now = self._clock.now()
+        for job in window:
+            row = job.letter.row
+            if row.run_id in blocked:
+                continue
+            try:
+                rendered.append((job, self._writer.render(job.letter, now)))
+            except RenderingError as error:
+                blocked[row.run_id] = f"customer {job.letter.customer['ref']}: {error}"
+                _log.error("send.template_failed", run=row.run_id, delivery=row.public_id)
+        return [(job, letter) for job, letter in rendered if job.letter.row.run_id not in blocked], blocked
+
+    def _beat(self) -> None:
+        while not self._ended.wait(HEARTBEAT_SECONDS):
+            try:
+                self._heartbeat()
+            except Exception as error:
+                _log.warning("send.heartbeat_failed", error=str(error))
+
+    def _heartbeat(self) -> None:
+        with self._store.write() as connection:
+            beat(connection, self._worker)
+
+    @waits_out_an_outage
+    def _give_back_all(self) -> None:
+        with self._store.write() as connection:
+            connection.execute(
+                update(deliveries)
+                .where(deliveries.c.worker == self._worker, deliveries.c.state == State.QUEUED)
+                .values(**BACK_TO_PLANNED)
+            )
+            retire(connection, self._worker)
+
+
+def _sent(letter: Letter, rendered: Rendered, attempt: int) -> Sent:
+    row = letter.row
+    return Sent(
+        id=row.id,
+        customer_id=row.customer_id,
+        run_id=row.run_id,
+        attempt=attempt,
+        channel=row.channel,
+        address_hash=row.address_hash,
+        channel_index=row.channel_index,
+        channels=letter.step.channels,
+        not_after=row.not_after,
+        resend_uncertain=letter.version.definition.on_uncertain == "resend",
+        parts=rendered.parts,
+    )

@@ -1,0 +1,94 @@
+"""What an operator's command is about: `campaign:ID`, `care:ID` or the bare id, `run:`, `delivery:`, `channel:`,
+`provider:`, `domain:`, `all`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, select, true
+
+from engine.errors import UsageError, did_you_mean
+from engine.store.tables import customers, definitions, deliveries, runs
+
+_KINDS = ("campaign", "care", "run", "delivery", "channel", "provider", "domain")
+CHANNELS = ("email", "sms")
+PROVIDERS = {"smtp": "email", "development": "sms"}
+"""Each channel has one provider so far: pausing it pauses the channel's deliveries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`kind`: definition, run, delivery, channel, domain or all; `value`: its id, None for all."""
+
+    kind: str
+    value: str | None
+    text: str  # canonical: how a pause is stored
+
+    def holds(self) -> ColumnElement[bool]:
+        """Which deliveries it covers. A planned row has no channel yet: a channel is judged at the gate."""
+        if self.kind == "all":
+            return true()
+        if self.kind == "definition":
+            return deliveries.c.definition == self.value
+        if self.kind == "run":
+            return deliveries.c.run_id == int(self.value or 0)
+        if self.kind == "delivery":
+            return deliveries.c.public_id == self.value
+        if self.kind == "channel":
+            return deliveries.c.channel == self.value
+        of_domain = select(customers.c.id).where(customers.c.email_domain == self.value)
+        return (deliveries.c.email_domain == self.value) | (
+            (deliveries.c.channel.is_(None)) & deliveries.c.customer_id.in_(of_domain)
+        )
+
+
+def parse_target(connection: Connection, text: str) -> Target:
+    """Read a target and check that it exists. Raises UsageError with the nearest one that does."""
+    if text == "all":
+        return Target("all", None, "all")
+    kind, colon, value = text.partition(":")
+    if not colon:
+        return _definition(connection, text)
+    if kind not in _KINDS:
+        raise UsageError(f"unknown target {text!r}{did_you_mean(kind, _KINDS)}")
+    if kind in ("campaign", "care"):
+        return _definition(connection, value, kind)
+    if kind == "channel":
+        return _one_of(kind, value, CHANNELS, value)
+    if kind == "provider":
+        return _one_of("channel", value, PROVIDERS, PROVIDERS.get(value, ""))
+    if kind == "domain":
+        return Target("domain", value.lower(), f"domain:{value.lower()}")
+    return _row(connection, kind, value)
+
+
+def _definition(connection: Connection, name: str, kind: str | None = None) -> Target:
+    query = select(definitions.c.kind, definitions.c.name).where(
+        definitions.c.kind.in_(("campaign", "care"))
+    )
+    known = {row.name: row.kind for row in connection.execute(query)}
+    if name not in known or (kind is not None and known[name] != kind):
+        what = kind or "campaign or care rule"
+        raise UsageError(f"no {what} {name!r} was ever applied{did_you_mean(name, known)}")
+    return Target("definition", name, f"{known[name]}:{name}")
+
+
+def _one_of(kind: str, value: str, known: object, meant: str) -> Target:
+    names = list(known)  # type: ignore[call-overload]  # a tuple or a dict of names
+    if value not in names:
+        raise UsageError(f"unknown {kind} {value!r}{did_you_mean(value, names)}")
+    return Target(kind, meant, f"{kind}:{meant}")
+
+
+def _row(connection: Connection, kind: str, value: str) -> Target:
+    if kind == "run":
+        number = int(value) if value.isdigit() else -1
+        if connection.execute(select(runs.c.id).where(runs.c.id == number)).first() is None:
+            raise UsageError(f"there is no run {value!r}; `yanshu status` lists them")
+        return Target("run", str(number), f"run:{number}")
+    found = connection.execute(
+        select(deliveries.c.public_id).where(deliveries.c.public_id == value)
+    ).scalar()
+    if found is None:
+        raise UsageError(f"there is no delivery {value!r}")
+    return Target("delivery", found, f"delivery:{found}")

@@ -1,0 +1,319 @@
+"""Expansion: a run becomes deliveries inside the database, in chunks, each row guarded by its unique key.
+
+Running it twice, or in four schedulers at once, changes nothing: INSERT … SELECT … ON CONFLICT DO NOTHING.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    Update,
+    case,
+    cast,
+    column,
+    func,
+    literal,
+    null,
+    select,
+    update,
+)
+from sqlalchemy.sql.expression import values
+
+from engine.audience.compiler import PEOPLE, Scope, matches
+from engine.clock import from_local
+from engine.definitions.campaign import Campaign, Care
+from engine.definitions.policy import Policy
+from engine.planning.local_time import DAY, local_seconds
+from engine.planning.occurrences import due_by_zone, occurrence
+from engine.planning.triggers import Span, due_rows, zone_of_customer
+from engine.store.catalog import Catalog, Version
+from engine.store.session import Store, insert_ignoring
+from engine.store.tables import OPEN_STATES, State, customers, deliveries, runs
+from engine.store.types import Moment, from_epoch_seconds, random_public_id
+from engine.store.zones import ensure_zones
+
+CHUNK = 10_000
+SHORTEST_HORIZON = timedelta(days=1)
+_COLUMNS = (
+    "public_id", "run_id", "definition", "step", "customer_id", "anchor", "order_id", "digest",
+    "class", "priority", "state", "due_at", "next_at", "not_after", "deferrals", "channel_index",
+    "attempts", "created_at",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """What one pass of expansion made: deliveries per definition id."""
+
+    deliveries: Mapping[str, int]
+
+    @property
+    def total(self) -> int:
+        return sum(self.deliveries.values())
+
+
+def horizon(policy: Policy) -> timedelta:
+    """How far ahead runs are expanded: the longest frequency window, so that a cap sees whom it must keep room for."""
+    return max([rule.per.delta for rule in policy.frequency] + [SHORTEST_HORIZON])
+
+
+def expand(store: Store, catalog: Catalog, now: datetime, reach: timedelta | None = None) -> Expanded:
+    """Make every delivery that is due from now until `reach` ahead (default: the horizon). Idempotent."""
+    reach = horizon(catalog.policy) if reach is None else reach
+    with store.write() as connection:
+        ensure_zones(connection, _zones(connection, catalog.policy))
+    made = {}
+    for name, version in catalog.current.items():
+        if isinstance(version.definition, Campaign):
+            made[name] = _expand_campaign(store, version, version.definition, catalog, now, reach)
+        else:
+            made[name] = _expand_care(store, version, version.definition, catalog, now, reach)
+    return Expanded({name: count for name, count in made.items() if count})
+
+
+def close_finished(connection: Connection, now: datetime) -> None:
+    """Mark runs done that have started and hold no open row; a run with open rows is never done."""
+    opened = select(deliveries.c.id).where(
+        deliveries.c.run_id == runs.c.id, deliveries.c.state.in_(OPEN_STATES)
+    )
+    connection.execute(
+        update(runs)
+        .where(
+            runs.c.state == "open",
+            runs.c.expanded_at.is_not(None),
+            runs.c.starts_at <= now,
+            runs.c.expanded_at >= runs.c.starts_at,
+            ~opened.exists(),
+        )
+        .values(state="done", done_at=now)
+    )
+
+
+def _zones(connection: Connection, policy: Policy) -> set[str]:
+    found = connection.execute(select(customers.c.timezone).distinct()).scalars()
+    return {zone for zone in found if zone} | {policy.timezone}
+
+
+def _expand_campaign(
+    store: Store, version: Version, campaign: Campaign, catalog: Catalog, now: datetime, reach: timedelta
+) -> int:
+    policy = catalog.policy
+    with store.write() as connection:
+        zones = _zones(connection, policy)
+        when = occurrence(campaign.schedule, policy.timezone, zones)
+        run = _ensure_run(connection, version, when.text, when.starts_at, now)
+    if run is None or when.starts_at > now + reach or _is_complete(run, now):
+        return 0
+    due = due_by_zone(campaign.schedule, policy.timezone, zones)
+    made = 0
+    for low, high in _chunks(store):
+        with store.write() as connection:
+            query = _campaign_rows(version, campaign, policy, run, when.text, due, now)
+            made += _insert(connection, query.where(customers.c.id.between(low, high)))
+    with store.write() as connection:
+        connection.execute(_expanded(run.id, now))
+    return made
+
+
+def _is_complete(run: Any, now: datetime) -> bool:
+    """Expanded once ahead, and once more when it came due (people join the audience until then)."""
+    return run.expanded_at is not None and (now < run.starts_at or run.expanded_at >= run.starts_at)
+
+
+def _expanded(run_id: int, now: datetime) -> Update:
+    return update(runs).where(runs.c.id == run_id).values(expanded_at=now)
+
+
+def _ensure_run(
+    connection: Connection, version: Version, text: str, starts_at: datetime, now: datetime
+) -> Any:
+    """The open run of this occurrence, made where it is missing; None where it was cancelled or is done."""
+    made = insert_ignoring(connection, runs, ("definition", "occurrence")).values(
+        definition=version.definition.id,
+        occurrence=text,
+        digest=version.digest,
+        priority=version.definition.priority,
+        starts_at=starts_at,
+        state="open",
+        created_at=now,
+    )
+    connection.execute(made)
+    return connection.execute(
+        select(runs).where(
+            runs.c.definition == version.definition.id,
+            runs.c.occurrence == text,
+            runs.c.state.in_(("open", "blocked")),
+        )
+    ).first()
+
+
+def _chunks(store: Store) -> Iterator[tuple[int, int]]:
+    with store.read() as connection:
+        low, high = connection.execute(
+            select(func.min(customers.c.id), func.max(customers.c.id))
+        ).one()
+    for start in range(low or 0, (high or -1) + 1, CHUNK):
+        yield start, start + CHUNK - 1
+
+
+def _campaign_rows(
+    version: Version,
+    campaign: Campaign,
+    policy: Policy,
+    run: Any,
+    anchor: str,
+    due: Mapping[str, datetime],
+    now: datetime,
+) -> Select[Any]:
+    zones = values(column("zone", Text), column("due", BigInteger), name="zones").data(
+        [(zone, int(moment.timestamp())) for zone, moment in sorted(due.items())]
+    )
+    moment = zones.c.due + _jitter(campaign)
+    scope = Scope(now=now, timezone=policy.timezone, policy=policy, segments=version.segments)
+    return (
+        _delivery_rows(
+            version,
+            run_id=literal(run.id, BigInteger),
+            customer_id=customers.c.id,
+            anchor=literal(anchor, Text),
+            order_id=cast(null(), BigInteger),
+            due=moment,
+            lifetime=campaign.schedule.expires.seconds,
+            now=now,
+        )
+        .select_from(PEOPLE.join(zones, zones.c.zone == zone_of_customer(policy)))
+        .where(matches(campaign.audience, scope))
+    )
+
+
+def _jitter(campaign: Campaign) -> ColumnElement[int]:
+    """A stable share of `spread` per customer and campaign (Knuth's multiplicative hash), in seconds."""
+    spread = campaign.schedule.spread
+    if spread is None or spread.seconds == 0:
+        return literal(0, BigInteger)
+    seed = sum(ord(letter) * 31**place for place, letter in enumerate(campaign.id)) % 2**31
+    mixed = (cast(customers.c.id, BigInteger) * 2_654_435_761 + seed) % 2**32
+    return mixed % spread.seconds
+
+
+def _expand_care(
+    store: Store, version: Version, care: Care, catalog: Catalog, now: datetime, reach: timedelta
+) -> int:
+    policy = catalog.policy
+    span = Span(now - care.trigger.grace.delta, now + reach)
+    found = due_rows(care, policy, span)
+    scope = Scope(now=now, timezone=policy.timezone, policy=policy, segments=version.segments)
+    day = _whole_day(local_seconds(found.c.due, literal(policy.timezone, Text)))
+    existing = deliveries.alias("existing")
+    fresh = ~(
+        select(existing.c.id)
+        .where(
+            existing.c.definition == care.id,
+            existing.c.step == care.steps[0].id,
+            existing.c.customer_id == found.c.customer_id,
+            existing.c.anchor == found.c.anchor,
+        )
+        .exists()
+    )
+    people = PEOPLE.join(found, found.c.customer_id == customers.c.id)
+    chosen = (fresh, matches(care.audience, scope))
+    with store.write() as connection:
+        days = connection.execute(select(day).select_from(people).where(*chosen).distinct()).scalars()
+        by_day = {
+            int(number): run_id
+            for number in days.all()
+            if (run_id := _day_run(connection, version, int(number), policy, now)) is not None
+        }
+        if not by_day:
+            return 0
+        of_day = values(column("day", BigInteger), column("run_id", BigInteger), name="of_day").data(
+            sorted(by_day.items())
+        )
+        query = _delivery_rows(
+            version,
+            run_id=of_day.c.run_id,
+            customer_id=customers.c.id,
+            anchor=found.c.anchor,
+            order_id=found.c.order_id,
+            due=found.c.due,
+            lifetime=care.trigger.grace.seconds,
+            now=now,
+        )
+        return _insert(
+            connection,
+            query.select_from(people.join(of_day, of_day.c.day == day)).where(*chosen),
+        )
+
+
+def _whole_day(local: ColumnElement[Any]) -> ColumnElement[Any]:
+    return cast(func.floor(local / DAY), BigInteger)
+
+
+def _day_run(
+    connection: Connection, version: Version, number: int, policy: Policy, now: datetime
+) -> int | None:
+    """The run that groups a rule's deliveries of one shop's day; reopened when late rows join it, None if cancelled."""
+    day = date(1970, 1, 1) + timedelta(days=number)
+    starts_at = from_local(datetime.combine(day, time()), policy.timezone)
+    text = f"day:{day.isoformat()}"
+    _ensure_run(connection, version, text, starts_at, now)
+    mine = (runs.c.definition == version.definition.id) & (runs.c.occurrence == text)
+    state = case((runs.c.state == "done", "open"), else_=runs.c.state)
+    connection.execute(
+        update(runs).where(mine).values(state=state, expanded_at=max(now, starts_at), done_at=None)
+    )
+    return connection.execute(
+        select(runs.c.id).where(mine, runs.c.state != "cancelled")
+    ).scalar_one_or_none()
+
+
+def _delivery_rows(
+    version: Version,
+    *,
+    run_id: ColumnElement[Any],
+    customer_id: ColumnElement[Any],
+    anchor: ColumnElement[Any],
+    order_id: ColumnElement[Any],
+    due: ColumnElement[Any],
+    lifetime: int,
+    now: datetime,
+) -> Select[Any]:
+    definition = version.definition
+    due_at = from_epoch_seconds(due)
+    return select(
+        random_public_id(),
+        run_id,
+        literal(definition.id, Text),
+        literal(definition.steps[0].id, Text),
+        customer_id,
+        anchor,
+        order_id,
+        literal(version.digest, Text),
+        literal(definition.message_class, Text),
+        literal(definition.priority, BigInteger),
+        literal(State.PLANNED.value, Text),
+        due_at,
+        due_at,
+        from_epoch_seconds(due + lifetime),
+        literal(0, BigInteger),
+        literal(0, BigInteger),
+        literal(0, BigInteger),
+        literal(now, Moment),
+    )
+
+
+def _insert(connection: Connection, query: Select[Any]) -> int:
+    made = insert_ignoring(
+        connection, deliveries, ("definition", "step", "customer_id", "anchor")
+    ).from_select(_COLUMNS, query)
+    return connection.execute(made).rowcount
+

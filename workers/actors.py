@@ -1,0 +1,81 @@
+"""A worker process: one actor that hands batch ids to the engine's sender, until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+import dramatiq
+import structlog
+from dramatiq.brokers.redis import RedisBroker
+
+from engine.channels.smtp import SmtpConnection
+from engine.channels.sms_development import DevelopmentGateway
+from engine.clock import Clock
+from engine.delivery.letters import Writer, message_host
+from engine.delivery.send import Sender, Transport
+from engine.errors import ConfigurationError
+from engine.settings import Settings
+from engine.store.session import Store
+from engine.tokens import Signer
+from workers.broker import ACTOR, QUEUE, connect
+
+_log = structlog.get_logger()
+_ACTOR_THREADS = 2
+"""Batches in hand at once: while the last windows of one go out, the next one is there."""
+_SMS_CONNECTIONS = 2
+
+
+def run(settings: Settings, clock: Clock, *, connections: int) -> int:
+    """Work until SIGTERM or SIGINT. `connections`: this process's share of SMTP connections. Returns the exit code."""
+    store = Store(settings.database)
+    broker = connect(settings.redis_url)
+    signer = Signer(settings.signing_keys())
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    sender = Sender(
+        store,
+        clock,
+        name,
+        lambda timezone: Writer(settings, signer, timezone),
+        transports(settings, connections),
+        message_host(settings),
+    )
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    sender.start()
+    worker = _start_actor(broker, sender)
+    while not ended.wait(0.2) and not sender.failed.is_set():
+        pass
+    sender.stop()
+    worker.stop()
+    store.close()
+    _log.info("worker.stopped", worker=name)
+    return 1 if sender.failed.is_set() else 0
+
+
+def transports(
+    settings: Settings, connections: int
+) -> Mapping[str, Sequence[Callable[[], Transport]]]:
+    """Per channel, how to open each of this process's connections. Raises ConfigurationError without any SMTP host."""
+    if not settings.smtp.host:
+        raise ConfigurationError(
+            "no SMTP host: set smtp.host in yanshu.toml or YANSHU_SMTP__HOST; for a rehearsal use the development inbox"
+        )
+    ways: dict[str, Sequence[Callable[[], Transport]]] = {
+        "email": [lambda: SmtpConnection(settings.smtp)] * max(1, connections)
+    }
+    if settings.sms.gateway == "development":
+        ways["sms"] = [lambda: DevelopmentGateway(settings)] * _SMS_CONNECTIONS
+    return ways
+
+
+def _start_actor(broker: RedisBroker, sender: Sender) -> dramatiq.Worker:
+    dramatiq.actor(sender.send_batch, broker=broker, actor_name=ACTOR, queue_name=QUEUE)
+    worker = dramatiq.Worker(broker, worker_threads=_ACTOR_THREADS, worker_timeout=100)
+    worker.start()
+    return worker

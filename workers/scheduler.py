@@ -1,0 +1,109 @@
+"""The scheduler process: APScheduler decides when to look, the engine decides what is due; then it dispatches.
+
+Any number may run; the dispatcher's lease lets one of them admit. Planning is idempotent and needs no lease.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import threading
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+from sqlalchemy import func, select
+
+from engine.clock import Clock
+from engine.customers.profile import ensure_fresh
+from engine.delivery.dispatch import Dispatcher, next_due
+from engine.planning.expansion import close_finished, expand, horizon
+from engine.settings import Settings
+from engine.store.catalog import CatalogReader
+from engine.store.session import Store, waits_out_an_outage
+from engine.store.tables import State, deliveries
+from workers.broker import Queue, connect
+
+_log = structlog.get_logger()
+LOOK_SECONDS = 15
+LOOK_FAR_EVERY = timedelta(hours=1)
+NEAR = timedelta(hours=1)
+PAUSE_SECONDS = 0.1
+IDLE_AHEAD = timedelta(seconds=5)
+"""`--until-idle` waits for what is due this soon: a per-second cap puts deliveries off by moments."""
+
+
+@dataclass
+class Planner:
+    """Looks for what has come due: near ahead every time, as far as the longest window once an hour or after `apply`."""
+
+    store: Store
+    reader: CatalogReader = field(default_factory=CatalogReader)
+    looked: threading.Event = field(default_factory=threading.Event)
+    _seen: tuple[object, object] | None = None
+
+    @waits_out_an_outage
+    def look(self, clock: Clock) -> None:
+        now = clock.now()
+        with self.store.read() as connection:
+            catalog = self.reader.read(connection)
+        ensure_fresh(self.store, catalog.policy, now)
+        hour = now.replace(minute=0, second=0, microsecond=0)
+        far = self._seen != (catalog, hour)
+        made = expand(self.store, catalog, now, horizon(catalog.policy) if far else NEAR)
+        self._seen = (catalog, hour)
+        with self.store.write() as connection:
+            close_finished(connection, now)
+        if made.total:
+            _log.info("planner.expanded", **made.deliveries)
+        self.looked.set()
+
+
+def run(settings: Settings, clock: Clock, *, until_idle: bool = False) -> int:
+    """Plan and dispatch until SIGTERM, or until nothing is left to do now. Returns the exit code."""
+    store = Store(settings.database)
+    queue = Queue(connect(settings.redis_url))
+    planner = Planner(store)
+    dispatcher = Dispatcher(store, queue, f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}")
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    planner.look(clock)
+    waker = BackgroundScheduler(timezone="UTC")
+    waker.add_job(planner.look, "interval", args=[clock], seconds=LOOK_SECONDS, coalesce=True, max_instances=1)
+    waker.start()
+    try:
+        _dispatch(store, dispatcher, clock, ended, until_idle=until_idle)
+        if until_idle and not ended.is_set():
+            planner.look(clock)
+    finally:
+        waker.shutdown(wait=True)
+        dispatcher.resign()
+        store.close()
+    return 0
+
+
+def _dispatch(
+    store: Store, dispatcher: Dispatcher, clock: Clock, ended: threading.Event, *, until_idle: bool
+) -> None:
+    tick = waits_out_an_outage(dispatcher.tick)
+    while not ended.is_set():
+        look = tick(clock.now())
+        if look.decided:
+            continue
+        if until_idle and look.leads and is_idle(store, clock):
+            return
+        ended.wait(PAUSE_SECONDS)
+
+
+def is_idle(store: Store, clock: Clock) -> bool:
+    """Nothing on its way, and nothing that comes due within moments."""
+    with store.read() as connection:
+        moving = connection.execute(
+            select(func.count()).where(deliveries.c.state.in_((State.QUEUED, State.SENDING)))
+        ).scalar_one()
+        following = next_due(connection)
+    return not moving and (following is None or following > clock.now() + IDLE_AHEAD)

@@ -1,0 +1,155 @@
+"""`yanshu up`: the embedded broker where none is given, one scheduler, a worker per core, the web, the development inbox.
+
+A child that ends unasked is started again, later and later; a signal stops all of them in order.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import structlog
+
+from engine.clock import OFFSET_VARIABLE, Clock
+from engine.errors import ConfigurationError
+from engine.settings import Settings
+from workers.children import die_with_parent
+from workers.valkey import embedded
+
+_log = structlog.get_logger()
+_STOP_SECONDS = 630.0
+"""RFC 5321 §4.5.3.2.6 gives the reply to the final dot ten minutes; a worker that waits for one is not cut off."""
+_LONGEST_BACKOFF = 30.0
+_HEALTHY_SECONDS = 10.0
+
+
+@dataclass
+class Child:
+    """One process of the daemon, by its role."""
+
+    role: Sequence[str]
+    environment: Mapping[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    failures: int = 0
+    again_at: float = 0.0
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "workers", *self.role],
+            env=dict(self.environment),
+            stdin=subprocess.DEVNULL,
+            preexec_fn=die_with_parent,
+        )
+        self.started_at = time.monotonic()
+
+    def ended(self) -> int | None:
+        return None if self.process is None else self.process.poll()
+
+    def back_off(self, code: int) -> None:
+        """Decide when it may start again: at once the first time, then after 1, 2, 4 … 30 s."""
+        now = time.monotonic()
+        healthy = now - self.started_at > _HEALTHY_SECONDS
+        self.failures = 0 if healthy else self.failures + 1
+        wait = 0.0 if healthy else min(_LONGEST_BACKOFF, 2.0 ** (self.failures - 1))
+        self.again_at, self.process = now + wait, None
+        _log.warning("supervisor.child_ended", role=self.role[0], code=code, again_in=wait)
+
+
+@dataclass
+class Supervisor:
+    children: list[Child]
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, *, until_idle: bool) -> int:
+        """Start all, keep them going. Ends on a signal, or with the scheduler where that ends when idle."""
+        for child in self.children:
+            child.start()
+        code = 0
+        while not self.stopping.wait(0.05):
+            scheduler = self.children[0]
+            if until_idle and (code := scheduler.ended() or 0) == 0 and scheduler.ended() is not None:
+                break
+            self._mend()
+        self._stop()
+        return code
+
+    def _mend(self) -> None:
+        for child in self.children:
+            code = child.ended()
+            if code is not None:
+                child.back_off(code)
+            elif child.process is None and time.monotonic() >= child.again_at:
+                child.start()
+
+    def _stop(self) -> None:
+        running = [child.process for child in self.children if child.process is not None]
+        for process in running:
+            process.terminate()
+        deadline = time.monotonic() + _STOP_SECONDS
+        for process in running:
+            try:
+                process.wait(timeout=max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def up(settings: Settings, clock: Clock, *, until_idle: bool = False) -> int:
+    """Run everything until SIGTERM or SIGINT, or until idle. Returns the exit code.
+
+    Raises ConfigurationError where there is no SMTP host, or no Redis.
+    """
+    require_smtp(settings)
+    broker = nullcontext(settings.redis_url) if settings.redis_url else embedded()
+    with broker as redis_url:
+        environment = child_environment(settings, clock, redis_url)
+        supervisor = Supervisor([Child(role, environment) for role in roles(settings, until_idle=until_idle)])
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: supervisor.stopping.set())
+        return supervisor.run(until_idle=until_idle)
+
+
+def require_smtp(settings: Settings) -> None:
+    if not settings.smtp.host:
+        raise ConfigurationError(
+            "no SMTP host: set smtp.host in yanshu.toml, or YANSHU_SMTP__HOST;"
+            " for a rehearsal name the development inbox (host 127.0.0.1, port 1025)"
+        )
+
+
+def roles(settings: Settings, *, until_idle: bool) -> list[list[str]]:
+    """The processes to start, the scheduler first. The connections are shared out over the workers."""
+    wanted = [["scheduler", *(["--until-idle"] if until_idle else [])]]
+    processes = settings.worker.processes or os.cpu_count() or 1
+    share, rest = divmod(settings.smtp.connections, processes)
+    wanted += [
+        ["worker", "--connections", str(max(1, share + (place < rest)))] for place in range(processes)
+    ]
+    if uses_inbox(settings):
+        wanted.append(["inbox"])
+    if not until_idle:
+        wanted.append(["web"])
+    return wanted
+
+
+def uses_inbox(settings: Settings) -> bool:
+    """Whether mail goes to the development inbox, which is then started too."""
+    here = {settings.inbox.host, "localhost"}
+    return settings.smtp.host in here and settings.smtp.port == settings.inbox.smtp_port
+
+
+def child_environment(settings: Settings, clock: Clock, redis_url: str) -> Mapping[str, str]:
+    return {
+        **os.environ,
+        "YANSHU_PROJECT": str(settings.project),
+        "YANSHU_REDIS_URL": redis_url,
+        OFFSET_VARIABLE: str(clock.offset.total_seconds()),
+    }
