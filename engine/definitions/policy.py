@@ -11,6 +11,10 @@ from engine.definitions.campaign import Channel, MessageClass
 from engine.definitions.values import Duration, Hours
 from engine.errors import Position
 
+FILE = "policy.yaml"
+_HALF_A_YEAR = Duration(180, "d")
+_TOP = Position(FILE)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
@@ -90,7 +94,7 @@ class Prices:
 class Policy:
     timezone: str = "Asia/Shanghai"
     grading: Grading = Grading()
-    dormant_after: Duration = Duration(180, "d")
+    dormant_after: Duration = _HALF_A_YEAR
     prices: Prices = Prices()
     never_capped: frozenset[str] = frozenset()  # normalised emails and phones
     unknown_consent: Mapping[
@@ -100,4 +104,4 @@ class Policy:
     frequency: tuple[FrequencyRule, ...] = ()
     volume: tuple[VolumeRule, ...] = ()
     overflow: Literal["defer", "skip"] = "defer"
-    position: Position = Position("policy.yaml")
+    position: Position = _TOP

@@ -1,0 +1,131 @@
+"""`campaigns/ID.yaml` → Campaign: a date, an audience, a message."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from engine.clock import check_aware, check_zone
+from engine.definitions.campaign import Campaign, Schedule
+from engine.definitions.reading import Fields, Key, Reader, Record
+from engine.definitions.report import Report
+from engine.definitions.scalars import choice, duration, text
+from engine.definitions.sendable import DEFAULT_PRIORITY, LATER, SHARED, stem, written_lines
+from engine.definitions.trees import TREE, named_segments
+from engine.definitions.values import Duration
+from engine.definitions.yaml_nodes import Entries, Node
+
+CUSTOMER = "customer"
+DEFAULT_EXPIRES = Duration(3, "d")
+_AT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:00)?(Z|[+-]\d\d:\d\d)?", re.ASCII)
+
+
+def _moment(written: str) -> str:
+    """An ISO text of a real moment, kept as it is: the deliveries' anchor derives from it."""
+    try:
+        moment = datetime.fromisoformat(written) if _AT.fullmatch(written) else None
+    except ValueError:
+        moment = None
+    if moment is None or not 2000 <= moment.year <= 2100:
+        raise ValueError(
+            f'{written!r} is not a date and time; write "2026-11-09T10:00" or "2026-11-09T10:00+08:00"'
+        )
+    return written
+
+
+def _zone_or_customer(written: str) -> str:
+    return written if written == CUSTOMER else check_zone(written)
+
+
+def _check_offset(fields: Fields, report: Report) -> None:
+    """An `at` with an offset is an instant; a `timezone` beside it may only agree."""
+    written, zone = fields.get("at"), fields.get("timezone")
+    moment = datetime.fromisoformat(written) if written and zone else None
+    if moment is None or moment.tzinfo is None:
+        return
+    if zone == CUSTOMER:
+        message = "`at` with an offset is one instant for everybody: leave out the offset, or `timezone: customer`"
+        report.error(fields.at("timezone").position, message, "bad-value")
+    elif moment.astimezone(ZoneInfo(zone)).utcoffset() != moment.utcoffset():
+        message = (
+            f"the offset of {written} is not that of {zone} at that time: leave out one of them"
+        )
+        report.error(fields.at("timezone").position, message, "bad-value")
+
+
+def _schedule(fields: Fields) -> Schedule:
+    written, zone = fields.get("at"), fields.get("timezone")
+    moment = datetime.fromisoformat(written)
+    return Schedule(
+        at_text=written,
+        at=moment.replace(tzinfo=None),
+        fixed=check_aware(moment) if moment.tzinfo else None,
+        zone=None if zone == CUSTOMER else zone,
+        per_customer=zone == CUSTOMER,
+        spread=fields.get("spread"),
+        expires=fields.get("expires", DEFAULT_EXPIRES),
+        position=fields.span.position,
+    )
+
+
+def _read_send_time(node: Node, report: Report) -> str | None:
+    if isinstance(node, Entries) and node.get("window"):
+        report.not_yet(node.span.position, "send_time: {window}")
+        return None
+    return _FIXED.read(node, report)
+
+
+_FIXED: Reader[str] = choice("fixed", later=("usual_hour",))
+SEND_TIME: Reader[str] = Reader(_read_send_time, _FIXED.schema)
+
+SCHEDULE: Reader[Schedule] = Record(
+    {
+        "at": Key(
+            text().then(_moment),
+            'When, quoted: "2026-11-09T10:00", or with an offset.',
+            required=True,
+        ),
+        "timezone": Key(
+            text().then(_zone_or_customer),
+            "customer (each in their own zone) or an IANA zone; by default the shop's.",
+        ),
+        "send_time": Key(SEND_TIME, "fixed: at that time (the default)."),
+        "spread": Key(duration(), "Spread the messages evenly at random over this long."),
+        "expires": Key(
+            duration(), "Later than this after the due time it is not sent; default 3d."
+        ),
+    },
+    later=frozenset({"cron", "festival", "finish_by"}),
+    check=_check_offset,
+).build(_schedule)
+
+
+def _campaign(fields: Fields) -> Campaign:
+    audience = fields.get("audience")
+    return Campaign(
+        id=stem(fields.span.position.file),
+        kind="campaign",
+        message_class=fields.get("class"),
+        priority=fields.get("priority", DEFAULT_PRIORITY),
+        audience=audience,
+        uses=named_segments(audience),
+        steps=fields.get("steps"),
+        on_uncertain=fields.get("on_uncertain", "leave"),
+        position=fields.span.position,
+        lines=written_lines(fields),
+        schedule=fields.get("schedule"),
+    )
+
+
+CAMPAIGN: Reader[Campaign] = Record(
+    {
+        "kind": Key(choice("campaign"), required=True),
+        **SHARED,
+        "schedule": Key(SCHEDULE, "When it goes out.", required=True),
+        "audience": Key(
+            TREE.reader, "Who gets it: segment, all, any, not. Everyone: {all: []}.", required=True
+        ),
+    },
+    later=LATER,
+).build(_campaign)

@@ -1,0 +1,94 @@
+"""One file's text → its definition, by the folder that it lies in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+from engine.definitions.campaign import Campaign, Care
+from engine.definitions.campaign_file import CAMPAIGN
+from engine.definitions.care_file import CARE
+from engine.definitions.policy import FILE as POLICY_FILE
+from engine.definitions.policy import Policy
+from engine.definitions.policy_file import DEFAULT_POLICY, POLICY
+from engine.definitions.reading import Reader
+from engine.definitions.report import Report
+from engine.definitions.segment import Segment
+from engine.definitions.segment_file import SEGMENT
+from engine.definitions.steps import ID
+from engine.definitions.yaml_nodes import Entries, Node, Scalar, read_yaml
+from engine.errors import Position
+
+Parsed = Campaign | Care | Segment
+FOLDERS: Mapping[str, str] = {"campaigns": "campaign", "care": "care", "segments": "segment"}
+"""Where the files of each kind lie."""
+_READERS: Mapping[str, Reader[Campaign] | Reader[Care] | Reader[Segment]] = {
+    "campaign": CAMPAIGN,
+    "care": CARE,
+    "segment": SEGMENT,
+}
+
+
+def folder_of(path: str) -> str | None:
+    """The definitions' folder that a path lies in, or None.
+
+    >>> folder_of("care/birthday.yaml"), folder_of("templates/sms/care.txt.j2")
+    ('care', None)
+    """
+    first = PurePosixPath(path).parts[0]
+    return first if first in FOLDERS else None
+
+
+def path_of(kind: str, name: str) -> str:
+    """Where a definition's file lies.
+
+    >>> path_of("segment", "dormant-vip")
+    'segments/dormant-vip.yaml'
+    """
+    folder = next(folder for folder, holds in FOLDERS.items() if holds == kind)
+    return f"{folder}/{name}.yaml"
+
+
+def parse(path: str, text: str, report: Report) -> Parsed | None:
+    """The definition in one of the folders' files, or None after a report."""
+    folder = folder_of(path)
+    assert folder is not None
+    before = report.errors
+    _check_path(path, folder, report)
+    node = read_yaml(path, text, report)
+    if node is None:
+        if report.errors == before:
+            report.error(Position(path), "the file is empty", "missing-key")
+        return None
+    _check_kind(node, FOLDERS[folder], folder, report)
+    read = _READERS[FOLDERS[folder]].read(node, report)
+    return read if report.errors == before else None
+
+
+def parse_policy(text: str, report: Report) -> Policy | None:
+    """The policy, or None after a report; a file of comments only is the default policy."""
+    before = report.errors
+    node = read_yaml(POLICY_FILE, text, report)
+    policy = DEFAULT_POLICY if node is None else POLICY.read(node, report)
+    return policy if report.errors == before else None
+
+
+def _check_path(path: str, folder: str, report: Report) -> None:
+    name = PurePosixPath(path)
+    if len(name.parts) > 2:
+        message = f"definitions lie in {folder}/ itself, not deeper"
+        report.error(Position(path), message, "file-name")
+    if name.suffix != ".yaml":
+        report.error(Position(path), f"rename it to {name.stem}.yaml", "file-name")
+    if not re.fullmatch(ID, name.stem):
+        message = f"{name.stem!r} cannot be an id: a file's name is a-z, 0-9 and -, at most 100"
+        report.error(Position(path), message, "file-name")
+
+
+def _check_kind(node: Node, kind: str, folder: str, report: Report) -> None:
+    """A file of another kind has other keys: say that it lies in the wrong folder, too."""
+    written = node.get("kind") if isinstance(node, Entries) else None
+    if isinstance(written, Scalar) and written.value in _READERS and written.value != kind:
+        message = f"a {written.value} in {folder}/: move the file, or write kind: {kind}"
+        report.error(written.span.position, message, "kind")

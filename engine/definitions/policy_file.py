@@ -1,0 +1,169 @@
+"""`policy.yaml` → Policy: caps, quiet hours, consent, prices, grading."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from engine.definitions.campaign import Channel, MessageClass
+from engine.definitions.grading_file import GRADING
+from engine.definitions.policy import FrequencyRule, Policy, Prices, QuietHours, VolumeRule
+from engine.definitions.reading import Fields, Key, Reader, Record, list_of, one_or_more
+from engine.definitions.scalars import (
+    boolean,
+    choice,
+    decimal,
+    duration,
+    hours,
+    integer,
+    matching,
+    text,
+    zone,
+)
+from engine.definitions.steps import CHANNELS, LATER_CHANNELS
+
+CLASSES: tuple[MessageClass, ...] = get_args(MessageClass)
+MAX_MESSAGES = 1_000_000_000
+UNKNOWN_CONSENT: Mapping[tuple[Channel, MessageClass], bool] = {
+    (channel, name): name != "marketing" for channel in CHANNELS for name in CLASSES
+}
+"""Where nobody knows: care and transactional may be sent, marketing may not."""
+
+_channel = choice(*CHANNELS, later=LATER_CHANNELS)
+_class = choice(*CLASSES)
+
+
+def _rules(fields: Fields) -> tuple[QuietHours, ...]:
+    return tuple(
+        QuietHours(
+            channel=channel,
+            hours=fields.get(channel),
+            position=fields.at(channel).position,
+            text=fields.at(channel).to(fields.nodes[channel].span).text,
+        )
+        for channel in CHANNELS
+        if channel in fields
+    )
+
+
+QUIET_HOURS: Reader[tuple[QuietHours, ...]] = Record(
+    {channel: Key(hours(), 'As in "20:00-08:00", the customer\'s zone.') for channel in CHANNELS}
+).build(_rules)
+
+FREQUENCY: Reader[FrequencyRule] = Record(
+    {
+        "class": Key(one_or_more(_class), "Marketing and care where it is not given."),
+        "channel": Key(one_or_more(_channel), "Any where it is not given."),
+        "max": Key(integer(1, 10_000), "At most so many to one customer,", required=True),
+        "per": Key(duration(), "in this time; in days: calendar days.", required=True),
+    }
+).build(
+    lambda fields: FrequencyRule(
+        classes=frozenset(fields.get("class", ())),
+        channels=frozenset(fields.get("channel", ())),
+        maximum=fields.get("max"),
+        per=fields.get("per"),
+        position=fields.span.position,
+        text=fields.span.text,
+    )
+)
+
+VOLUME: Reader[VolumeRule] = Record(
+    {
+        "class": Key(one_or_more(_class)),
+        "channel": Key(_channel, "Any where it is not given."),
+        "domain": Key(
+            matching(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", "a domain such as qq.com").then(str.lower),
+            "Only addresses of this domain.",
+        ),
+        "max": Key(integer(1, MAX_MESSAGES), "At most so many of the whole shop", required=True),
+        "per": Key(duration(), "in this time; in days: the shop's calendar days.", required=True),
+    },
+    later=frozenset({"warm_up", "provider"}),
+).build(
+    lambda fields: VolumeRule(
+        classes=frozenset(fields.get("class", ())),
+        channel=fields.get("channel"),
+        domain=fields.get("domain"),
+        maximum=fields.get("max"),
+        per=fields.get("per"),
+        position=fields.span.position,
+        text=fields.span.text,
+    )
+)
+
+PRICES: Reader[Prices] = Record(
+    {
+        "email": Key(decimal(), "Of one email."),
+        "sms": Key(decimal(), "Of one SMS part."),
+        "currency": Key(matching("[A-Z]{3}", "a currency such as CNY")),
+    }
+).build(lambda fields: Prices(**fields.values))
+
+_per_class: Reader[dict[str, bool]] = Record({name: Key(boolean()) for name in CLASSES}).build(
+    lambda fields: dict(fields.values)
+)
+_per_channel: Reader[dict[str, dict[str, bool]]] = Record(
+    {channel: Key(_per_class) for channel in CHANNELS}
+).build(lambda fields: dict(fields.values))
+
+
+def _consent(fields: Fields) -> Mapping[tuple[Channel, MessageClass], bool]:
+    given: dict[str, dict[str, bool]] = fields.get("unknown", {})
+    return {
+        (channel, name): given.get(channel, {}).get(name, default)
+        for (channel, name), default in UNKNOWN_CONSENT.items()
+    }
+
+
+CONSENT: Reader[Mapping[tuple[Channel, MessageClass], bool]] = Record(
+    {"unknown": Key(_per_channel, "May one send where the customer's consent is unknown?")}
+).build(_consent)
+
+
+def _own_address(written: str) -> str:
+    """An email in lower case, or a phone number in the form +8613800138000."""
+    if "@" in written:
+        return written.lower()
+    digits = re.sub(r"[ ().-]", "", written)
+    if re.fullmatch(r"1[0-9]{10}", digits):
+        return f"+86{digits}"
+    if not re.fullmatch(r"\+[1-9][0-9]{6,14}", digits):
+        raise ValueError(f"{written!r} is neither an email address nor a phone number")
+    return digits
+
+
+def _policy(fields: Fields) -> Policy:
+    values: dict[str, Any] = dict(fields.values)
+    consent = values.pop("consent", UNKNOWN_CONSENT)
+    never_capped = frozenset(values.pop("never_capped", ()))
+    return Policy(
+        **values,
+        unknown_consent=consent,
+        never_capped=never_capped,
+        position=fields.span.position,
+    )
+
+
+DEFAULT_POLICY = Policy(unknown_consent=UNKNOWN_CONSENT)
+
+POLICY: Reader[Policy] = Record(
+    {
+        "timezone": Key(zone(), "The shop's zone; Asia/Shanghai by default."),
+        "grading": Key(GRADING, "How customers are graded."),
+        "dormant_after": Key(duration(), "Asleep without an order for so long; 180d by default."),
+        "prices": Key(PRICES, "What messages cost, for plans."),
+        "never_capped": Key(
+            list_of(text().then(_own_address)), "One's own addresses: no cap holds for them."
+        ),
+        "quiet_hours": Key(QUIET_HOURS, "When marketing and care wait."),
+        "frequency": Key(
+            list_of(FREQUENCY, most=50), "Per customer; every matching rule must allow."
+        ),
+        "volume": Key(list_of(VOLUME, most=50), "Of the whole shop."),
+        "overflow": Key(choice("defer", "skip"), "When a cap is full; defer by default."),
+        "consent": Key(CONSENT, "What may be sent where consent is unknown."),
+    },
+    later=frozenset({"calendar", "budget", "warm_up", "holidays", "guard", "providers"}),
+).build(_policy)

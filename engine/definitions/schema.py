@@ -1,0 +1,37 @@
+"""JSON Schemas of the files, for editors: made from the same declarations that read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.definitions.campaign_file import CAMPAIGN
+from engine.definitions.care_file import CARE
+from engine.definitions.policy_file import POLICY
+from engine.definitions.reading import Reader
+from engine.definitions.segment_file import SEGMENT
+from engine.definitions.trees import STILL, TREE
+
+READERS: Mapping[str, Reader[Any]] = {
+    "campaign": CAMPAIGN,
+    "care": CARE,
+    "segment": SEGMENT,
+    "policy": POLICY,
+}
+KINDS = tuple(READERS)
+
+
+def schema(kind: str) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of one kind of file: campaign, care, segment or policy.
+
+    Raises KeyError for another kind. What needs other files (does that segment exist?) only `lint` can say.
+    """
+    described: dict[str, Any] = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"Yanshu {kind}",
+        **READERS[kind].schema,
+    }
+    if kind != "policy":
+        trees = (TREE, STILL) if kind == "care" else (TREE,)
+        described["$defs"] = {tree.name: tree.schema() for tree in trees}
+    return described
