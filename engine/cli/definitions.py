@@ -148,15 +148,17 @@ def apply(
 
 def schema(
     kind: Annotated[
-        Literal["campaign", "care", "segment", "policy"],
-        typer.Argument(help="Which kind of file."),
-    ],
+        Literal["campaign", "care", "segment", "policy"] | None,
+        typer.Argument(help="Which kind of file; without one: all of them, by kind."),
+    ] = None,
 ) -> int:
     """Print the JSON Schema of a kind of file, for editors."""
     import json
 
+    from engine.definitions.schema import KINDS
     from engine.definitions.schema import schema as describe
 
-    # The schema is the document itself: editors would stumble over a key of ours in it.
-    typer.echo(json.dumps(describe(kind), ensure_ascii=False, indent=2))
+    shown = describe(kind) if kind else {name: describe(name) for name in KINDS}
+    # A schema is a document of its own: editors would stumble over a key of ours in it.
+    typer.echo(json.dumps(shown, ensure_ascii=False, indent=2))
     return EXIT_FINE

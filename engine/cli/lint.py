@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.cli.context import Session
 from engine.errors import DefinitionsError, Problem, YanshuError
 from engine.settings import PROJECT_FILE
+
+if TYPE_CHECKING:
+    from engine.definitions.loader import Definitions
 
 
 def find_problems(session: Session) -> list[Problem]:
@@ -21,10 +25,27 @@ def find_problems(session: Session) -> list[Problem]:
     except DefinitionsError as error:  # a file that is no text: nothing else can be said
         return list(error.problems)
     definitions, problems = check(files)
-    found = list(problems)
     if definitions is not None:
-        found += check_templates(definitions, session.settings)
-    return sorted(set(found))
+        return sorted({*problems, *check_templates(definitions, session.settings)})
+    sound = _sound_part(files, problems)
+    # Of a part only errors count: a template may look unused because the file that uses it was left out.
+    templates = check_templates(sound, session.settings) if sound else []
+    return sorted({*problems, *(one for one in templates if one.severity == "error")})
+
+
+def _sound_part(files: Mapping[str, str], problems: Sequence[Problem]) -> Definitions | None:
+    """What is left without the files that have errors, and without those that need them: so that a slip in one
+    definition does not hide what is wrong with the templates of the others."""
+    from engine.definitions.loader import check
+
+    rest, definitions = dict(files), None
+    while definitions is None:
+        broken = {one.position.file for one in problems if one.severity == "error"} & set(rest)
+        if not broken:
+            return None
+        rest = {path: text for path, text in rest.items() if path not in broken}
+        definitions, problems = check(rest)
+    return definitions
 
 
 def only_in(session: Session, problems: list[Problem], paths: Sequence[Path]) -> list[Problem]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -12,9 +13,15 @@ from engine.cli.frame import verb
 from engine.errors import EXIT_FINE, UsageError, YanshuError
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from engine.delivery.control import Changed
     from engine.insight.status import Status
 
 SECTION = "Running campaigns"
+
+Overdue = Literal["drop", "spread", "send"]
+_OVERDUE = ("drop", "spread", "send")
 
 Target = Annotated[
     str,
@@ -84,7 +91,7 @@ def resume(
     ctx: typer.Context,
     target: Target,
     overdue: Annotated[
-        Literal["drop", "spread", "send"] | None,
+        Overdue | None,
         typer.Option("--overdue", help="What happens to messages that became overdue meanwhile."),
     ] = None,
     over: Annotated[
@@ -97,7 +104,6 @@ def resume(
     from engine.delivery import control
 
     session = Session.of(ctx)
-    session.confirm(f"Let {target} go on?")
     return _changed(
         session,
         control.resume(
@@ -105,13 +111,30 @@ def resume(
             target,
             by=session.by,
             now=session.now(),
-            overdue=overdue,
+            overdue=overdue or _ask_about_overdue(session, target),
             over=_duration(over),
         ),
     )
 
 
-def _duration(text: str | None) -> Any:
+def _ask_about_overdue(session: Session, target: str) -> Overdue | None:
+    """Ask a person what becomes of a backlog; None where there is none, or nobody to ask (then it is refused)."""
+    from engine.delivery.control import backlog
+    from engine.delivery.targets import parse_target
+
+    if session.common.yes or not sys.stdin.isatty():
+        return None
+    with session.store.read() as connection:
+        late = backlog(connection, parse_target(connection, target), session.now())
+    if not late:
+        return None
+    answer = typer.prompt(f"{late} are overdue: drop, spread or send them?", err=True)
+    if answer not in _OVERDUE:
+        raise YanshuError("nothing was changed")
+    return cast("Overdue", answer)
+
+
+def _duration(text: str | None) -> timedelta | None:
     if text is None:
         return None
     from engine.definitions.values import parse_duration
@@ -136,15 +159,15 @@ def cancel(ctx: typer.Context, target: Target) -> int:
 def retry(
     ctx: typer.Context,
     target: Target,
-    failed: Annotated[bool, typer.Option("--failed", help="Those that were refused.")] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Those that were refused (default).")
+    ] = False,
     uncertain: Annotated[
         bool,
         typer.Option("--uncertain", help="Those without a reply: some may be received twice."),
     ] = False,
 ) -> int:
     """Send a target's failed or uncertain messages again."""
-    if not (failed or uncertain):
-        raise UsageError("say which: --failed, --uncertain, or both")
     from engine.delivery import control
 
     session = Session.of(ctx)
@@ -155,7 +178,7 @@ def retry(
         control.retry(
             session.store,
             target,
-            failed=failed,
+            failed=failed or not uncertain,
             uncertain=uncertain,
             by=session.by,
             now=session.now(),
@@ -184,12 +207,9 @@ def settle(
     )
 
 
-def _changed(session: Session, changed: Any) -> int:
-    """Answer with what was changed: its target, how many deliveries, and a sentence."""
-    if changed is None:
-        raise YanshuError("nothing was changed")
+def _changed(session: Session, changed: Changed) -> int:
     session.answer(
         {"target": changed.target, "count": changed.count, "message": changed.message},
-        lambda: str(changed.message),
+        lambda: changed.message,
     )
     return EXIT_FINE
