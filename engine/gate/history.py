@@ -1,0 +1,269 @@
+"""What counts against the customers and addresses of one batch: fetched in a handful of queries, and kept up to date
+while the batch is decided, so that what was admitted a moment ago counts at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import BindParameter, Connection, bindparam, func, select, union_all
+
+from engine.gate.among import among, is_ahead, is_committed
+from engine.gate.candidates import Candidate, Catalog
+from engine.gate.decision import Decision, Defer, Send, Skip
+from engine.gate.frequency import Book, Cap, Caps, Check, Entry, judge
+from engine.gate.hours import Opening, zone_of
+from engine.gate.permission import Route
+from engine.store.tables import contacts, customers, deliveries
+
+Asked = Sequence[tuple[Candidate, Route]]
+
+_GONE = datetime.min.replace(tzinfo=UTC)
+_NOTHING = Book()
+
+
+class History:
+    """The books of one batch. `judge` answers for a candidate; `settle` is told every decision, in order."""
+
+    def __init__(self, caps: Caps, shop: str, now: datetime) -> None:
+        self.caps = caps
+        self.now = now
+        self._shop = shop
+        self.customers: dict[int, Book] = {}
+        self.addresses: dict[str, Book] = {}
+        self.ahead: dict[int, Entry] = {}  # by delivery id
+        self.zones: dict[int, str | None] = {}  # by customer id
+
+    def judge(self, candidate: Candidate, route: Route, opening: Opening) -> Defer | Skip | None:
+        """None if the caps let one more message go to this customer and this address now."""
+        caps = self.caps.binding(candidate, route.channel)
+        if not caps:
+            return None
+        checks = list(self._checks(candidate, route, caps))
+        if not checks:
+            return None
+        return judge(checks, self.caps.overflow, opening, self.now, candidate.not_after)
+
+    def _checks(self, candidate: Candidate, route: Route, caps: Sequence[Cap]) -> Iterator[Check]:
+        mine = self.customers.get(candidate.customer_id, _NOTHING)
+        shared = self.addresses.get(route.address_hash, _NOTHING)
+        for cap in caps:
+            if len(mine.committed) + len(mine.reserved) >= cap.rule.maximum:
+                yield from self._laid_out(candidate, cap, "customer", mine)
+            if shared.committed or shared.reserved:
+                yield from self._laid_out(candidate, cap, "address", shared)
+
+    def _laid_out(self, candidate: Candidate, cap: Cap, by: str, book: Book) -> Iterator[Check]:
+        """The cap on this book, in the candidate's zone; an address that people of several zones share is counted
+        in the days of each of them."""
+        committed = tuple(e for e in book.committed if cap.binds(e.message_class, e.channels))
+        reserved = tuple(
+            entry
+            for entry in book.reserved
+            if entry.holds_against(candidate.priority)
+            and cap.binds(entry.message_class, entry.channels)
+        )
+        if len(committed) + len(reserved) < cap.rule.maximum:
+            return
+        names = {candidate.timezone}
+        if cap.rule.per.is_days and by == "address":
+            concerned = {entry.customer_id for entry in committed + reserved}
+            names |= {self.zones[customer] for customer in concerned if customer in self.zones}
+        for zone in sorted({zone_of(name, self._shop) for name in names}, key=str):
+            yield Check(cap, by, zone, committed, reserved)
+
+    def settle(self, candidate: Candidate, decision: Decision) -> None:
+        """Count a message that was admitted; move or give up the place that one which was not still held."""
+        held = self.ahead.get(candidate.id)
+        if held is not None and isinstance(decision, Defer):
+            held.first = decision.until
+        elif held is not None:
+            held.last = _GONE
+        if isinstance(decision, Send) and candidate.message_class in self.caps.classes:
+            entry = Entry(
+                candidate.public_id,
+                candidate.customer_id,
+                candidate.message_class,
+                (decision.channel,),
+                self.now,
+                self.now,
+            )
+            self.customers.setdefault(candidate.customer_id, Book()).committed.append(entry)
+            self.addresses.setdefault(decision.address_hash, Book()).committed.append(entry)
+
+
+def fetch_history(
+    connection: Connection,
+    catalog: Catalog,
+    asked: Asked,
+    now: datetime,
+) -> History:
+    """The books of these candidates; empty, and without any query, where no cap binds any of them."""
+    caps = Caps(catalog.policy)
+    history = History(caps, catalog.policy.timezone, now)
+    capped = [pair for pair in asked if caps.binding(pair[0], pair[1].channel)]
+    if capped:
+        _Fetch(connection, catalog, history, capped).run()
+    return history
+
+
+class _Fetch:
+    """The queries of one batch, each about all of it."""
+
+    def __init__(
+        self, connection: Connection, catalog: Catalog, history: History, capped: Asked
+    ) -> None:
+        self._connection, self._catalog, self._history = connection, catalog, history
+        self._owner = {route.address_hash: candidate.customer_id for candidate, route in capped}
+        self._people = {
+            candidate.customer_id: (candidate.email_hash, candidate.phone_hash)
+            for candidate, _ in capped
+        }
+        history.zones.update((candidate.customer_id, candidate.timezone) for candidate, _ in capped)
+        self._batch = dict.fromkeys(self._people)
+        self._lowest = min(candidate.priority for candidate, _ in capped)
+        self._span = {
+            "since": history.now - history.caps.reach_back,
+            "classes": sorted(history.caps.classes),
+        }
+
+    def run(self) -> None:
+        shared = self._families()
+        shared |= self._committed_to_addresses(shared)
+        self._committed_to_customers()
+        everyone = list(self._people)
+        self._contacts(everyone, shared)
+        self._open_rows(everyone, shared)
+
+    def _families(self) -> set[str]:
+        """Addresses of the batch that several customers have; the others of them are noted as people."""
+        rows = self._connection.execute(_SHARED, {"addresses": self._owner})
+        shared = set(rows.scalars())
+        if shared:
+            for row in self._connection.execute(_MEMBERS, {"addresses": shared}):
+                self._people.setdefault(row.id, (row.email_hash, row.phone_hash))
+                self._history.zones.setdefault(row.id, row.timezone)
+        return shared
+
+    def _committed_to_addresses(self, shared: set[str]) -> set[str]:
+        """Fill the books of addresses that count for more than one customer, and say which were found to do so.
+
+        Where all of an address's messages went to its one owner, the customer's own book says as much.
+        """
+        rows = self._connection.execute(_BY_ADDRESS, {"addresses": self._owner, **self._span}).all()
+        found = {
+            row.address_hash for row in rows if row.customer_id != self._owner[row.address_hash]
+        }
+        for row in rows:
+            if row.address_hash in found or row.address_hash in shared:
+                self._address(row.address_hash).committed.append(_went_out(row))
+        return found
+
+    def _committed_to_customers(self) -> None:
+        for row in self._connection.execute(_BY_CUSTOMER, {"customers": self._batch, **self._span}):
+            self._customer(row.customer_id).committed.append(_went_out(row))
+
+    def _contacts(self, everyone: Sequence[int], shared: set[str]) -> None:
+        for customer_id, channel, message_class, at in self._connection.execute(
+            _CONTACTS, {"customers": everyone, **self._span}
+        ):
+            entry = Entry("contact", customer_id, message_class, (channel,), at, at)
+            for book in self._books(entry, shared):
+                book.committed.append(entry)
+
+    def _open_rows(self, everyone: Sequence[int], shared: set[str]) -> None:
+        parameters = {
+            "customers": everyone,
+            "lowest": self._lowest,
+            "now": self._history.now,
+            "classes": self._span["classes"],
+        }
+        for row in self._connection.execute(_OPEN, parameters):
+            channels = self._channels(row)
+            if not channels:
+                continue
+            first = max(row.next_at, self._history.now)
+            entry = Entry(
+                row.public_id, row.customer_id, row[3], channels, first, row.not_after, row.priority
+            )
+            self._history.ahead[row.id] = entry
+            for book in self._books(entry, shared):
+                book.reserved.append(entry)
+
+    def _channels(self, row: Any) -> tuple[Any, ...]:
+        """The channels that an open row may still take."""
+        definition = self._catalog.version(self._connection, row.digest).definition
+        channels = (step.channels for step in definition.steps if step.id == row.step)
+        return next(channels, ())[row.channel_index :]
+
+    def _books(self, entry: Entry, shared: set[str]) -> Iterator[Book]:
+        """Where a message counts that has no address noted: its customer, and the addresses that it goes to."""
+        email, phone = self._people[entry.customer_id]
+        addresses: Mapping[str, str | None] = {"email": email, "sms": phone}
+        if entry.customer_id in self._batch:
+            yield self._customer(entry.customer_id)
+        for channel in entry.channels:
+            address = addresses[channel]
+            if address in shared:
+                yield self._address(address)
+
+    def _customer(self, customer_id: int) -> Book:
+        return self._history.customers.setdefault(customer_id, Book())
+
+    def _address(self, address: str) -> Book:
+        return self._history.addresses.setdefault(address, Book())
+
+
+def _went_out(row: Any) -> Entry:
+    public_id, customer_id, _, message_class, channel, admitted_at = row
+    return Entry(public_id, customer_id, message_class, (channel,), admitted_at, admitted_at)
+
+
+_classes: BindParameter[Any] = bindparam("classes", expanding=True)
+_SHARED = union_all(
+    *(
+        select(column).where(among(column, "addresses")).group_by(column).having(func.count() > 1)
+        for column in (customers.c.email_hash, customers.c.phone_hash)
+    )
+)
+_MEMBERS = select(
+    customers.c.id, customers.c.email_hash, customers.c.phone_hash, customers.c.timezone
+).where(among(customers.c.email_hash, "addresses") | among(customers.c.phone_hash, "addresses"))
+_COMMITTED = select(
+    deliveries.c.public_id,
+    deliveries.c.customer_id,
+    deliveries.c.address_hash,
+    deliveries.c["class"],
+    deliveries.c.channel,
+    deliveries.c.admitted_at,
+).where(
+    is_committed, deliveries.c.admitted_at > bindparam("since"), deliveries.c["class"].in_(_classes)
+)
+_BY_CUSTOMER = _COMMITTED.where(among(deliveries.c.customer_id, "customers"))
+_BY_ADDRESS = _COMMITTED.where(among(deliveries.c.address_hash, "addresses"))
+_CONTACTS = select(
+    contacts.c.customer_id, contacts.c.channel, contacts.c["class"], contacts.c.at
+).where(
+    among(contacts.c.customer_id, "customers"),
+    contacts.c.at > bindparam("since"),
+    contacts.c["class"].in_(_classes),
+)
+_OPEN = select(
+    deliveries.c.id,
+    deliveries.c.public_id,
+    deliveries.c.customer_id,
+    deliveries.c["class"],
+    deliveries.c.digest,
+    deliveries.c.step,
+    deliveries.c.priority,
+    deliveries.c.next_at,
+    deliveries.c.not_after,
+    deliveries.c.channel_index,
+).where(
+    is_ahead,
+    among(deliveries.c.customer_id, "customers"),
+    deliveries.c.not_after >= bindparam("now"),
+    deliveries.c.priority > bindparam("lowest"),
+    deliveries.c["class"].in_(_classes),
+)
