@@ -35,7 +35,7 @@ Version = Annotated[
 ]
 
 
-def _root(  # noqa: PLR0917 - the library calls it by name
+def _root(
     project: Project = None,
     now: Now = None,
     output: Output = None,

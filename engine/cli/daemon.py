@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
@@ -11,6 +13,7 @@ import typer
 
 from engine.cli.context import Session
 from engine.cli.frame import verb
+from engine.errors import EXIT_ERROR, EXIT_FINE
 
 SECTION = "The daemon"
 
@@ -31,43 +34,74 @@ def up(
     ] = False,
 ) -> int:
     """Run everything in one place: scheduler, workers, web, and a broker of its own."""
-    return become(["workers", "up", *(["--until-idle"] if until_idle else [])], ctx)
+    session = Session.of(ctx)
+    if not until_idle:
+        become(session, "workers", "up")
+    code = _attend(session, "workers", "up", "--until-idle")
+    return code or _tell_idle(session)
+
+
+def _tell_idle(session: Session) -> int:
+    """What has been done so far, and when there is something to do again."""
+    from engine.insight.status import status
+
+    with session.store.read() as connection:
+        found = status(connection, session.now())
+    shown = found.as_json()
+    session.answer(
+        {name: shown[name] for name in ("now", "next_due_at", "states")},
+        lambda: found.as_text(session.zone),
+    )
+    return EXIT_FINE
 
 
 def scheduler(ctx: typer.Context) -> int:
     """Run the scheduler alone: it plans, admits and recovers. Needs a Redis URL."""
-    return become(["workers", "scheduler"], ctx)
+    become(Session.of(ctx), "workers", "scheduler")
 
 
 def worker(ctx: typer.Context) -> int:
     """Run the sending processes alone. Needs a Redis URL."""
-    return become(["workers", "worker"], ctx)
+    become(Session.of(ctx), "workers", "worker")
 
 
 def web(ctx: typer.Context) -> int:
     """Run the web server alone: links, opens, unsubscribing."""
-    return become(["workers", "web"], ctx)
+    become(Session.of(ctx), "workers", "web")
 
 
 def inbox(ctx: typer.Context) -> int:
     """Run the development inbox: it takes every mail and SMS and shows them in the browser."""
-    return become(["workers.inbox"], ctx)
+    become(Session.of(ctx), "workers", "inbox")
 
 
-def become(module: Sequence[str], ctx: typer.Context, *, needs_project: bool = True) -> NoReturn:
-    """Replace this process by `python -m MODULE ARGUMENTS`; project and clock travel in the environment."""
-    session = Session.of(ctx)
-    environment = dict(os.environ)
-    if needs_project:
-        environment["YANSHU_PROJECT"] = str(session.project)
-        _ = session.settings  # a setting that is wrong is told here, before anything starts
+def become(session: Session, module: str, *arguments: str) -> NoReturn:
+    """Replace this process by `python -m MODULE ARGUMENTS` on this project and clock."""
+    command, environment = _command(module, arguments), project_environment(session)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(command[0], command, environment)  # noqa: S606 - our own interpreter, no shell
+
+
+def _attend(session: Session, module: str, *arguments: str) -> int:
+    """Run the same as a child and wait for it; signals to stop go on to it. Its exit code, 1 if it was killed."""
+    child = subprocess.Popen(_command(module, arguments), env=project_environment(session))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda caught, _frame: child.send_signal(caught))
+    code = child.wait()
+    return code if code >= 0 else EXIT_ERROR
+
+
+def _command(module: str, arguments: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", module, *arguments]
+
+
+def project_environment(session: Session) -> dict[str, str]:
+    """The environment in which the project and the clock travel. A wrong setting is told here, before anything starts."""
+    _ = session.settings
+    environment = {**os.environ, "YANSHU_PROJECT": str(session.project)}
     if session.common.now is not None:
         from engine.clock import OFFSET_VARIABLE
 
         environment[OFFSET_VARIABLE] = str(session.clock.offset.total_seconds())
-    arguments = [sys.executable, "-m", *module]
-    arguments += ["--output", "json"] if session.is_json else []
-    arguments += ["--quiet"] if session.common.quiet else []
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execve(sys.executable, arguments, environment)  # noqa: S606 - our own interpreter, no shell
+    return environment

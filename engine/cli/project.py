@@ -74,11 +74,13 @@ def _starter() -> tuple[Path, Path]:
     raise YanshuError("this installation holds no example shop")
 
 
-def demo(ctx: typer.Context) -> int:
+def demo(_ctx: typer.Context) -> int:
     """Play the whole thing through on sample data, with made-up addresses and no way out."""
-    from engine.cli.daemon import become
+    import os
+    import sys
 
-    return become(["workers.demo"], ctx, needs_project=False)
+    command = [sys.executable, "-m", "workers.demo"]
+    os.execve(command[0], command, dict(os.environ))  # noqa: S606 - our own interpreter, no shell
 
 
 def doctor(ctx: typer.Context) -> int:

@@ -1,0 +1,76 @@
+"""What `send-test` sends: one message to oneself, through the very way that customers' messages take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from engine.channels.base import Envelope, Outcome
+from engine.channels.sms_development import DevelopmentGateway
+from engine.channels.smtp import SmtpConnection
+from engine.cli.context import Session
+from engine.cli.rendered import (
+    NOBODY,
+    data_of,
+    email_compiler,
+    find_step,
+    sample_data,
+    sms_compiler,
+)
+from engine.customers.addresses import normalise_email, normalise_phone
+from engine.definitions.campaign import Campaign, Care, Step
+from engine.delivery.letters import envelope_sender
+from engine.errors import ConfigurationError, YanshuError
+from engine.rendering.context import MessageData
+
+MARK = "[test] "
+
+
+def send(session: Session, name: str, to: str, ref: str | None, step_id: str | None) -> Outcome:
+    """Send the step to `to`, by email or SMS as the address is; rendered for customer `ref` or a made-up one.
+
+    Raises YanshuError for a bad address or a step without that channel, RenderingError for a template that fails.
+    """
+    definition, step = find_step(session, name, step_id)
+    data = data_of(session, definition, ref) if ref is not None else sample_data(session)
+    if "@" in to:
+        return _email(session, definition, step, data, _normal(normalise_email, to))
+    return _sms(session, definition, step, data, _normal(normalise_phone, to))
+
+
+def _normal(normalise: Callable[[str], str], to: str) -> str:
+    try:
+        return normalise(to)
+    except ValueError as error:
+        raise YanshuError(str(error)) from None
+
+
+def _email(
+    session: Session, definition: Campaign | Care, step: Step, data: MessageData, to: str
+) -> Outcome:
+    if step.email is None:
+        raise YanshuError(f"step {step.id!r} of {definition.id} does not go by email")
+    marked = replace(step, email=replace(step.email, subject=MARK + step.email.subject))
+    compiled = email_compiler(session, definition).compile(marked, data.customer["language"])
+    body = compiled.compose(replace(data, customer={**data.customer, "email": to}))
+    envelope = Envelope(NOBODY, envelope_sender(session.settings, step), to, body)
+    connection = SmtpConnection(session.settings.smtp)
+    try:
+        [(_, outcome)] = connection.send_window([envelope])
+    finally:
+        connection.close()
+    return outcome
+
+
+def _sms(
+    session: Session, definition: Campaign | Care, step: Step, data: MessageData, to: str
+) -> Outcome:
+    if step.sms is None:
+        raise YanshuError(f"step {step.id!r} of {definition.id} does not go by SMS")
+    if session.settings.sms.gateway == "none":
+        raise ConfigurationError("no SMS gateway: set sms.gateway in yanshu.toml")
+    addressed = replace(data, customer={**data.customer, "phone": to})
+    sms = (
+        sms_compiler(session, definition).compile(step, data.customer["language"]).render(addressed)
+    )
+    return DevelopmentGateway(session.settings).send(to, sms.text, NOBODY, sms.sms_type)
