@@ -22,6 +22,9 @@ from engine.errors import Position, RenderingError
 _SYMBOLS = {"CNY": "¥", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "HKD": "HK$", "TWD": "NT$"}
 _WITHOUT_CENTS = frozenset({"JPY", "KRW", "TWD", "VND"})
 
+POSITION = "__position__"
+"""The name in a compiled template's globals that turns a line of its tree into a place in a file."""
+
 TEMPLATE_ERRORS = (
     TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError,
     RecursionError, MemoryError,
@@ -117,6 +120,18 @@ def error_line(error: BaseException) -> int:
             line = template.get_corresponding_lineno(trace.tb_lineno)
         trace = trace.tb_next
     return line
+
+
+def error_position(error: BaseException, fallback: Position) -> Position:
+    """The place in a file of the project where a Program raised an exception."""
+    found, trace = fallback, error.__traceback__
+    while trace is not None:
+        names = trace.tb_frame.f_globals
+        template, position = names.get("__jinja_template__"), names.get(POSITION)
+        if isinstance(template, Template) and position is not None:
+            found = position(template.get_corresponding_lineno(trace.tb_lineno))
+        trace = trace.tb_next
+    return found
 
 
 def rendering_error(error: BaseException, position: Position, delivery: str = "") -> RenderingError:

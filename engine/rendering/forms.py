@@ -1,0 +1,179 @@
+"""The compiled programs of one email: readable and for the wire, tracked and not. Each is made when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+from jinja2 import nodes
+
+from engine.errors import RenderingError
+from engine.rendering.context import MessageData
+from engine.rendering.environment import TEMPLATE_ERRORS
+from engine.rendering.flattening import clone, walk
+from engine.rendering.inlining import inline, inline_skeleton, same_either_way
+from engine.rendering.links import special_nodes
+from engine.rendering.plain_text import to_text
+from engine.rendering.program import Program
+from engine.rendering.quoted_printable import can_encode_ahead, encode, encode_ahead
+from engine.rendering.skeleton import Slot, UnbalancedError, rebuild
+from engine.rendering.source import Reader, Source
+
+Values = dict[str, Any]
+
+
+class Shape:
+    """A source after the decision when to inline. `inlines_after`: each message is inlined after rendering, because the
+    template does not survive it before."""
+
+    def __init__(
+        self,
+        source: Source,
+        reader: Reader,
+        values: Callable[[MessageData], Values],
+        samples: Sequence[MessageData],
+    ) -> None:
+        self.source, self._reader = source, reader
+        inlined = inline_skeleton(source.skeleton)
+        self.inlines_after = inlined is None or not self._survives(inlined, values, samples)
+        self.document = source.skeleton.html if inlined is None or self.inlines_after else inlined
+
+    def html_nodes(self, document: str, *, tracked: bool) -> list[nodes.Node]:
+        """The template of a document with slots."""
+        special = self.special(tracked=tracked, html=True)
+        body = rebuild(document, self.source.skeleton.slots, special)
+        return [*self.source.html.prelude, *body]
+
+    def text_nodes(self, *, tracked: bool) -> list[nodes.Node]:
+        """The template of the text part: the author's own, else made from the HTML."""
+        source = self.source
+        if source.text is not None:
+            return [*source.text.prelude, *source.text.body]
+        text = to_text(self.document, source.skeleton.slots)
+        try:
+            body = rebuild(text, source.skeleton.slots, self.special(tracked=tracked, html=False))
+        except UnbalancedError as error:
+            message = f"no text part can be made ({error}): add a .txt.j2 beside this template"
+            raise RenderingError(message, position=source.html.position(1)) from error
+        return [*source.html.prelude, *body]
+
+    def html_program(self, body: Sequence[nodes.Node]) -> Program:
+        """Nodes of the HTML part, compiled."""
+        return Program(self._reader.html, body, self.source.html.position)
+
+    def text_program(self, body: Sequence[nodes.Node]) -> Program:
+        """Nodes of the text part, compiled."""
+        document = self.source.text or self.source.html
+        return Program(self._reader.plain, body, document.position)
+
+    def special(self, *, tracked: bool, html: bool) -> Callable[[Slot], list[nodes.Node]]:
+        return special_nodes(self.source.targets, self._reader.base, tracked=tracked, html=html)
+
+    def _survives(
+        self,
+        inlined: str,
+        values: Callable[[MessageData], Values],
+        samples: Sequence[MessageData],
+    ) -> bool:
+        """Compare both orders: as the samples go, then down each branch of all conditions."""
+        if "<style" not in self.source.skeleton.html:
+            return True
+        skeleton = self.source.skeleton
+        try:
+            before = self.html_nodes(skeleton.html, tracked=True)
+            after = self.html_nodes(inlined, tracked=True)
+        except UnbalancedError:
+            return False
+        for test in (None, True, False) if has_conditions(before) else (None,):
+            pair = [
+                _attempt(self.html_program(forced(body, test)), values) for body in (after, before)
+            ]
+            if not same_either_way(samples, *pair):
+                return False
+        return True
+
+
+class Form:
+    """The programs of one shape for one kind of message, `tracked` or not."""
+
+    def __init__(self, shape: Shape, *, tracked: bool) -> None:
+        self._shape, self._tracked = shape, tracked
+
+    def html(self, values: Values) -> str:
+        """The HTML as a string."""
+        html = self._html.render(values)
+        return inline(html) if self._shape.inlines_after else html
+
+    def text(self, values: Values) -> str:
+        """The text part as a string, its lines ending in `\\n`."""
+        return self._text.render(values)
+
+    def wire_html(self, values: Values) -> Sequence[str]:
+        """The HTML, quoted-printable, in pieces."""
+        program = self._wire_html
+        if program is None:
+            return (encode(self.html(values)),)
+        return list(program.run(values))
+
+    def wire_text(self, values: Values) -> Sequence[str]:
+        """The text part, quoted-printable, in pieces."""
+        program = self._wire_text
+        if program is None:
+            return (encode(self.text(values)),)
+        return list(program.run(values))
+
+    @cached_property
+    def _html_nodes(self) -> list[nodes.Node]:
+        return self._shape.html_nodes(self._shape.document, tracked=self._tracked)
+
+    @cached_property
+    def _text_nodes(self) -> list[nodes.Node]:
+        return self._shape.text_nodes(tracked=self._tracked)
+
+    @cached_property
+    def _html(self) -> Program:
+        return self._shape.html_program(self._html_nodes)
+
+    @cached_property
+    def _text(self) -> Program:
+        return self._shape.text_program(self._text_nodes)
+
+    @cached_property
+    def _wire_html(self) -> Program | None:
+        if self._shape.inlines_after or not can_encode_ahead(self._html_nodes):
+            return None
+        return self._shape.html_program(encode_ahead(self._html_nodes, "wire_html"))
+
+    @cached_property
+    def _wire_text(self) -> Program | None:
+        if not can_encode_ahead(self._text_nodes):
+            return None
+        return self._shape.text_program(encode_ahead(self._text_nodes, "wire_text"))
+
+
+def has_conditions(body: Sequence[nodes.Node]) -> bool:
+    """Whether a template holds any `{% if %}`."""
+    return any(isinstance(node, nodes.If) for node in walk(body))
+
+
+def forced(body: Sequence[nodes.Node], outcome: bool | None) -> list[nodes.Node]:
+    """The template with every condition decided; None leaves them as they are."""
+    copies = [clone(node) for node in body]
+    if outcome is not None:
+        for node in walk(copies):
+            if isinstance(node, nodes.If):
+                node.test = nodes.Const(outcome, lineno=node.lineno)
+    return copies
+
+
+def _attempt(
+    program: Program, values: Callable[[MessageData], Values]
+) -> Callable[[MessageData], str | None]:
+    def render(data: MessageData) -> str | None:
+        try:
+            return program.render(values(data))
+        except TEMPLATE_ERRORS:
+            return None
+
+    return render

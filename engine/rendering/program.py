@@ -1,0 +1,37 @@
+"""A tree of nodes, compiled and ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from jinja2 import Template, nodes
+
+from engine.errors import Position
+from engine.rendering.environment import POSITION, Environment
+from engine.rendering.flattening import clone
+
+
+class Program:
+    """A compiled template without inheritance. `position` tells where a line of its tree stands in the project."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        body: Sequence[nodes.Node],
+        position: Callable[[int], Position],
+    ) -> None:
+        tree = nodes.Template([clone(node) for node in body], lineno=1)
+        tree.set_environment(environment)
+        code = environment.compile(tree)
+        self._template = Template.from_code(environment, code, environment.globals)
+        self._root = self._template.root_render_func
+        self._root.__globals__[POSITION] = position
+
+    def run(self, values: dict[str, Any]) -> Iterator[str]:
+        """The pieces of the output. Raises what the template's expressions raise (`error_position` finds the line)."""
+        return self._root(self._template.new_context(values))
+
+    def render(self, values: dict[str, Any]) -> str:
+        """The output as a string."""
+        return "".join(self.run(values))

@@ -1,0 +1,142 @@
+"""Quoted-printable (RFC 2045 §6.7), mostly before there is a message: static text is encoded once, when compiling.
+
+Every value of a message then brings its own encoding: it starts and ends at a soft line break, so that no line ever
+grows over 76 octets, whatever the value. Templates that work on rendered text (macros, `{% filter %}`, `{% set %}` with
+a body) are left as they are and encoded whole, message by message.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import b2a_qp
+from collections.abc import Sequence
+from typing import Any
+
+from jinja2 import nodes
+from markupsafe import Markup, escape
+
+from engine.rendering.flattening import clone, sections, walk, with_sections
+from engine.rendering.links import TOKENS
+
+SOFT_BREAK = "=\r\n"
+TOKEN_CHARS = 39
+_LINE = 75  # and one for the `=` of a soft line break
+_PLAIN_VALUE = re.compile(r"[ -<>-~]{1,74}").fullmatch
+_REWORKS_OUTPUT = (
+    nodes.Macro,
+    nodes.CallBlock,
+    nodes.FilterBlock,
+    nodes.AssignBlock,
+    nodes.Import,
+    nodes.FromImport,
+    nodes.ScopedEvalContextModifier,
+)
+
+
+def encode(text: str) -> str:
+    """Any text as quoted-printable with CRLF; it decodes to the text with its line breaks as CRLF.
+
+    >>> encode("a=b\\r\\n茶 \\n")
+    'a=3Db\\r\\n=E8=8C=B6=20\\r\\n'
+    """
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    # b2a_qp breaks lines as the text does, at the first it meets: `\n`, or none at all; so CRLF comes in afterwards.
+    return b2a_qp(text.encode("utf-8", "replace")).decode("ascii").replace("\n", "\r\n")
+
+
+def encode_value(value: Any) -> str:
+    """A value in the text part, from the start of a line, with a soft break after it."""
+    text = "" if value is None else str(value)
+    if _PLAIN_VALUE(text):
+        return text + SOFT_BREAK
+    return encode(text) + SOFT_BREAK if text else ""
+
+
+def encode_html_value(value: Any) -> Markup:
+    """The same in the HTML part, escaped before."""
+    return Markup(encode_value("" if value is None else str(escape(value))))  # noqa: S704
+
+
+def can_encode_ahead(body: Sequence[nodes.Node]) -> bool:
+    """Whether every piece of output goes straight into the message."""
+    return not any(
+        isinstance(node, _REWORKS_OUTPUT) or (isinstance(node, nodes.For) and node.recursive)
+        for node in walk(body)
+    )
+
+
+def encode_ahead(body: Sequence[nodes.Node], filter_name: str) -> list[nodes.Node]:
+    """The template whose output is the encoded text. `filter_name`: the filter that encodes a value."""
+    work = _Encoding(filter_name)
+    return [*work.body(body), *work.start_of_line()]
+
+
+class _Encoding:
+    def __init__(self, filter_name: str) -> None:
+        self._filter = filter_name
+        self._column = 0
+
+    def body(self, body: Sequence[nodes.Node]) -> list[nodes.Node]:
+        result: list[nodes.Node] = []
+        for node in body:
+            if isinstance(node, nodes.Output):
+                for child in node.nodes:
+                    result += self._child(child)
+            elif (parts := sections(node)) is not None:
+                result += self.start_of_line()
+                bodies = [[*self.body(part), *self.start_of_line()] for part in parts]
+                result.append(with_sections(node, bodies))
+            else:
+                result.append(clone(node))
+        return result
+
+    def start_of_line(self) -> list[nodes.Node]:
+        """A soft break, unless the line is empty: branches and loops must find the same place."""
+        broken: list[nodes.Node] = [_data(SOFT_BREAK)] if self._column else []
+        self._column = 0
+        return broken
+
+    def _child(self, child: nodes.Node) -> list[nodes.Node]:
+        if isinstance(child, nodes.TemplateData):
+            return [_data(self._static(child.data))]
+        assert isinstance(child, nodes.Expr)
+        if isinstance(child, nodes.Name) and child.name in TOKENS:
+            broken = self.start_of_line() if self._column + TOKEN_CHARS > _LINE else []
+            self._column += TOKEN_CHARS
+            return [*broken, nodes.Output([clone(child)], lineno=child.lineno)]
+        broken = self.start_of_line()
+        encoded = nodes.Filter(clone(child), self._filter, [], [], None, None, lineno=child.lineno)
+        return [*broken, nodes.Output([encoded], lineno=child.lineno)]
+
+    def _static(self, text: str) -> str:
+        lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        pieces = []
+        for index, line in enumerate(lines):
+            if index:
+                pieces.append("\r\n")
+                self._column = 0
+            last = index == len(lines) - 1
+            pieces.append(self._line(line, ends_here=not last))
+        return "".join(pieces)
+
+    def _line(self, line: str, *, ends_here: bool) -> str:
+        pieces, data = [], line.encode()
+        for index, byte in enumerate(data):
+            # White space at the end of a line would be lost on the way (RFC 2045 §6.7 (3)).
+            exposed = byte in b" \t" and ends_here and index == len(data) - 1
+            piece = f"={byte:02X}" if exposed or not _is_literal(byte) else chr(byte)
+            if self._column + len(piece) > _LINE:
+                pieces.append(SOFT_BREAK)
+                self._column = 0
+            pieces.append(piece)
+            self._column += len(piece)
+        return "".join(pieces)
+
+
+def _is_literal(byte: int) -> bool:
+    return (32 <= byte <= 126 and byte != 61) or byte == 9
+
+
+def _data(text: str) -> nodes.Output:
+    return nodes.Output([nodes.TemplateData(text, lineno=1)], lineno=1)
