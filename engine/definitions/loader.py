@@ -129,14 +129,15 @@ def _check(
     _check_references(parts, paths, report)
     if policy is not None:
         trees = (*parts.trees(), *(segment.tree for segment in parts.segments.values()))
-        references.check_grades(trees, policy, report)
+        with report.bounded() as found:
+            references.check_grades(trees, policy, found)
     if policy is None or report.errors:
         return None
-    found = parts.sendable.values()
+    sendable = parts.sendable.values()
     return Definitions(
         policy=policy,
-        campaigns={one.id: one for one in found if isinstance(one, Campaign)},
-        care={one.id: one for one in found if isinstance(one, Care)},
+        campaigns={one.id: one for one in sendable if isinstance(one, Campaign)},
+        care={one.id: one for one in sendable if isinstance(one, Care)},
         segments=parts.segments,
         files=dict(files),
     )
@@ -149,8 +150,10 @@ def _policy(files: Mapping[str, str], report: Report) -> Policy | None:
 
 def _check_references(parts: _Parts, paths: Collection[str], report: Report) -> None:
     names = {stem(path) for path in paths if folder_of(path) == "segments"}
-    references.check_segments(parts.trees(), parts.segments, names, report)
-    references.check_templates(parts.sendable.values(), paths, report)
+    with report.bounded() as found:
+        references.check_segments(tuple(parts.trees()), parts.segments, names, found)
+    with report.bounded() as found:
+        references.check_templates(parts.sendable.values(), paths, found)
 
 
 def _check_names(paths: Collection[str], report: Report) -> None:

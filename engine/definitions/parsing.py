@@ -54,24 +54,25 @@ def parse(path: str, text: str, report: Report) -> Parsed | None:
     """The definition in one of the folders' files, or None after a report."""
     folder = folder_of(path)
     assert folder is not None
-    before = report.errors
-    _check_path(path, folder, report)
-    node = read_yaml(path, text, report)
-    if node is None:
-        if report.errors == before:
-            report.error(Position(path), "the file is empty", "missing-key")
-        return None
-    _check_kind(node, FOLDERS[folder], folder, report)
-    read = _READERS[FOLDERS[folder]].read(node, report)
-    return read if report.errors == before else None
+    parsed = None
+    with report.bounded() as found:
+        _check_path(path, folder, found)
+        node = read_yaml(path, text, found)
+        if node is not None:
+            _check_kind(node, FOLDERS[folder], folder, found)
+            parsed = _READERS[FOLDERS[folder]].read(node, found)
+        elif not found.errors:
+            found.error(Position(path), "the file is empty", "missing-key")
+    return None if found.errors else parsed
 
 
 def parse_policy(text: str, report: Report) -> Policy | None:
     """The policy, or None after a report; a file of comments only is the default policy."""
-    before = report.errors
-    node = read_yaml(POLICY_FILE, text, report)
-    policy = DEFAULT_POLICY if node is None else POLICY.read(node, report)
-    return policy if report.errors == before else None
+    policy = None
+    with report.bounded() as found:
+        node = read_yaml(POLICY_FILE, text, found)
+        policy = DEFAULT_POLICY if node is None else POLICY.read(node, found)
+    return None if found.errors else policy
 
 
 def _check_path(path: str, folder: str, report: Report) -> None:

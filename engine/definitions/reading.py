@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from engine.definitions.report import Report
+from engine.definitions.report import Report, clipped
 from engine.definitions.yaml_nodes import Entries, Items, Node, Scalar, Span
 
 T = TypeVar("T")
@@ -229,7 +229,7 @@ def describe(node: Node) -> str:
         return "a map"
     if node.plain and node.value in ("", "~", "null", "Null", "NULL"):
         return "nothing"
-    return repr(node.value if len(node.value) <= 40 else node.value[:40] + "…")
+    return repr(clipped(node.value))
 
 
 def _or(names: Collection[str]) -> str:

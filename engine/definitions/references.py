@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from engine.definitions.campaign import Campaign, Care
 from engine.definitions.policy import Policy
@@ -14,6 +15,8 @@ from engine.errors import Position
 
 MAX_CONDITIONS = 500
 """In one tree with all that its segments stand for: SQLite takes expressions 1,000 deep, and no bomb may unfold."""
+MAX_NESTING = 24
+"""Of groups and segments in each other: SQLite's parser has a stack of 100."""
 
 
 def check_templates(
@@ -37,13 +40,12 @@ def _check_template(
 
 
 def check_segments(
-    trees: Iterable[Tree], segments: Mapping[str, Segment], known: Collection[str], report: Report
+    trees: Sequence[Tree], segments: Mapping[str, Segment], known: Collection[str], report: Report
 ) -> None:
     """Every segment that is named must be there. `known`: all names, those of broken files too.
 
-    Also: no segment may contain itself, and none may unfold into more than `MAX_CONDITIONS`.
+    Also: no segment may contain itself, and none may unfold beyond `MAX_CONDITIONS` or `MAX_NESTING`.
     """
-    trees = tuple(trees)
     for tree in (*trees, *(segment.tree for segment in segments.values())):
         for condition in _naming(tree):
             if condition.arguments["name"] not in known:
@@ -110,31 +112,46 @@ def _circle(start: str, uses: Mapping[str, Collection[str]]) -> list[str] | None
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Extent:
+    """What a tree unfolds into."""
+
+    conditions: int = 1
+    nesting: int = 1
+
+
 def _check_sizes(trees: Iterable[Tree], segments: Mapping[str, Segment], report: Report) -> None:
     """Two segments that each name the next one twice, thirty levels deep, would be a billion conditions."""
-    sizes: dict[str, int] = {}
+    extents: dict[str, _Extent] = {}
     for name in _from_the_leaves(segments):
-        sizes[name] = _size(segments[name].tree, sizes)
-        if sizes[name] > MAX_CONDITIONS:
-            _too_large(segments[name].position, sizes[name], report)
-            sizes[name] = 1  # told once, where it begins
+        extent = _extent(segments[name].tree, extents)
+        fits = _check_extent(extent, segments[name].position, report)
+        extents[name] = extent if fits else _Extent()  # told once, where it begins
     for tree in trees:
         first = next(conditions_of(tree), None)
-        size = _size(tree, sizes)
-        if first is not None and size > MAX_CONDITIONS:
-            _too_large(first.position, size, report)
+        if first is not None:
+            _check_extent(_extent(tree, extents), first.position, report)
 
 
-def _size(tree: Tree, sizes: Mapping[str, int]) -> int:
-    return sum(
-        sizes.get(condition.arguments["name"], 1) if condition.name == "segment" else 1
-        for condition in conditions_of(tree)
+def _extent(tree: Tree, extents: Mapping[str, _Extent]) -> _Extent:
+    if isinstance(tree, Condition):
+        named = tree.arguments["name"] if tree.name == "segment" else ""
+        return extents.get(named, _Extent())
+    inside = [_extent(child, extents) for child in tree.children]
+    return _Extent(
+        sum(extent.conditions for extent in inside),
+        1 + max((extent.nesting for extent in inside), default=0),
     )
 
 
-def _too_large(position: Position, size: int, report: Report) -> None:
-    message = f"{size:,} conditions, with those of the segments it names; at most {MAX_CONDITIONS} are taken"
-    report.error(position, message, "too-large")
+def _check_extent(extent: _Extent, position: Position, report: Report) -> bool:
+    if extent.conditions > MAX_CONDITIONS:
+        message = f"{extent.conditions:,} conditions, segments unfolded; at most {MAX_CONDITIONS} are taken"
+        report.error(position, message, "too-large")
+    elif extent.nesting > MAX_NESTING:
+        message = f"groups and segments {extent.nesting} deep in each other; at most {MAX_NESTING} are taken"
+        report.error(position, message, "too-deep")
+    return extent.conditions <= MAX_CONDITIONS and extent.nesting <= MAX_NESTING
 
 
 def _from_the_leaves(segments: Mapping[str, Segment]) -> Iterator[str]:

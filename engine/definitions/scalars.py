@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from engine.clock import check_zone
 from engine.definitions.reading import Reader, describe, wrong_type
-from engine.definitions.report import Report
+from engine.definitions.report import Report, clipped
 from engine.definitions.values import Duration, Hours, parse_duration, parse_hours, parse_time
 from engine.definitions.yaml_nodes import Node, Scalar
 from engine.errors import did_you_mean
@@ -90,7 +90,7 @@ def choice(*values: str, later: Collection[str] = ()) -> Reader[Any]:
         elif node.value in later:
             report.not_yet(node.span.position, node.value)
         else:
-            hint = did_you_mean(node.value, values) or f"; write {' or '.join(values)}"
+            hint = did_you_mean(clipped(node.value), values) or f"; write {' or '.join(values)}"
             report.error(
                 node.span.position, f"{describe(node)} is not known here{hint}", "bad-value"
             )

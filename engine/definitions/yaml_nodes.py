@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from engine.definitions.report import Report
+from engine.definitions.report import Report, clipped
 from engine.errors import Position
 
 MAX_DEPTH = 32
@@ -175,16 +175,14 @@ class _Builder:
             self._close(self.stack.pop(), event)
 
     def _refuse_references(self, event: Any) -> None:
-        if isinstance(event, yaml.AliasEvent):
-            raise _Broken(
-                self._position(event), f"the alias *{event.anchor}: aliases are not taken", "alias"
-            )
-        if event.anchor is not None:
-            raise _Broken(
-                self._position(event), f"the anchor &{event.anchor}: anchors are not taken", "alias"
-            )
-        if getattr(event, "tag", None) is not None:
-            raise _Broken(self._position(event), f"the tag {event.tag}: tags are not taken", "tag")
+        anchor, tag = event.anchor, getattr(event, "tag", None)
+        if anchor is not None:
+            mark = "*" if isinstance(event, yaml.AliasEvent) else "&"
+            message = f"{mark}{clipped(anchor)}: anchors and aliases are not taken"
+            raise _Broken(self._position(event), message, "alias")
+        if tag is not None:
+            message = f"the tag {clipped(tag)}: tags are not taken"
+            raise _Broken(self._position(event), message, "tag")
 
     def _close(self, frame: _Frame, event: Any) -> None:
         # The end of a block collection is only noticed at the next token, comments and blank lines later.
@@ -206,7 +204,7 @@ class _Builder:
                 first = seen[key.value].line
                 self.report.error(
                     position,
-                    f"the key {key.value!r} stands here twice; first in line {first}",
+                    f"the key {clipped(key.value)!r} stands here twice; first in line {first}",
                     "duplicate-key",
                 )
                 continue
