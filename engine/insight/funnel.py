@@ -88,7 +88,7 @@ def _events(wanted: ColumnElement[bool]) -> Any:
 
 def _hours(wanted: ColumnElement[bool]) -> Any:
     event = engagements.c
-    hour = (epoch_seconds(event.at) / _HOUR).label("hour")
+    hour = (epoch_seconds(event.at) // _HOUR).label("hour")
     clicked = case((event.kind == Engagement.CLICKED.value, event.delivery_id))
     opened = case((event.kind.in_(_SEEN), event.delivery_id))
     return (

@@ -49,7 +49,7 @@ def number(value: int | None) -> str:
 def percent(value: float | None) -> str:
     """A share with as many digits as it deserves.
 
-    >>> percent(0.2345), percent(0.00042), percent(0.0), percent(1.0), percent(None)
+    >>> percent(0.2351), percent(0.00042), percent(0.0), percent(1.0), percent(None)
     ('23.5%', '0.04%', '0%', '100%', '–')
     """
     if value is None:

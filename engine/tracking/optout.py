@@ -87,12 +87,11 @@ def unsubscribe(
     """Withdraw these classes (never transactional) for the subscriber's address and channel; pressing again changes
     nothing. Returns all classes that are withdrawn now. `wording`: what the person was shown."""
     wanted: list[MessageClass] = [name for name in WITHDRAWABLE if name in classes]
-    missing = [name for name in wanted if name not in subscriber.withdrawn]
-    if missing:
-        withdraw(
-            connection, subscriber.address_hash, subscriber.channel, missing,
-            at=at, source="person", wording=wording,
-        )  # fmt: skip
+    # Also where an import said no already: only the person's own word stands against a later imported yes.
+    withdraw(
+        connection, subscriber.address_hash, subscriber.channel, wanted,
+        at=at, source="person", wording=wording,
+    )  # fmt: skip
     _record_once(connection, subscriber.delivery_id, at, wanted)
     return subscriber.withdrawn.union(wanted)
 

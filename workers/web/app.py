@@ -14,11 +14,12 @@ from starlette.routing import Route
 from engine.clock import Clock
 from engine.errors import StoreError
 from engine.settings import Settings
-from engine.store.session import Store
+from engine.store.session import Store, is_passing
 from engine.tokens import Signer
 from workers.web import clicks, health, opens, unsubscribe, view
 from workers.web.answers import SecurityHeaders, message
 from workers.web.recorder import Recorder
+from workers.web.rerender import Viewer
 from workers.web.site import Site
 
 _ROUTES = (
@@ -46,7 +47,9 @@ def create_app(store: Store, settings: Settings, signer: Signer, clock: Clock) -
             Exception: _failed,
         },
     )
-    app.state.site = Site(store, settings, signer, clock, Recorder(store))
+    # Its redirect is built from the Host header, which anybody can write.
+    app.router.redirect_slashes = False
+    app.state.site = Site(store, settings, signer, clock, Recorder(store), Viewer(settings, signer))
     return app
 
 
@@ -57,6 +60,8 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _away(request: Request, error: Exception) -> Response:
+    if not isinstance(error, StoreError) and not is_passing(error):
+        return await _failed(request, error)
     _log.warning("database away", path=request.url.path[:3], error=str(error).splitlines()[0])
     return message(request, 503, "away", {"retry-after": "30"})
 

@@ -16,6 +16,7 @@ from engine.settings import Settings
 from engine.store.session import Store
 from engine.tokens import Purpose, Signer
 from workers.web.recorder import Recorder
+from workers.web.rerender import Viewer
 
 T = TypeVar("T")
 
@@ -29,6 +30,7 @@ class Site:
     signer: Signer
     clock: Clock
     recorder: Recorder
+    viewer: Viewer
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a reading transaction, in a thread."""
