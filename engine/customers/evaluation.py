@@ -1,0 +1,151 @@
+"""The one question behind profiles: every customer's counts, sums, scores, grade and class, in SQL.
+
+All arithmetic on dates was done before, in `grading`; here moments and whole amounts are only compared, so that both
+databases agree to the last customer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Subquery,
+    and_,
+    case,
+    func,
+    literal,
+    null,
+    select,
+)
+
+from engine.audience.money import as_ratio
+from engine.audience.scope import COMPLETED
+from engine.customers.grading import Bounds, bounds
+from engine.definitions.policy import Policy
+from engine.store.tables import customers, orders, profiles
+from engine.store.types import Moment
+
+_SCORES = (5, 4, 3, 2)
+COLUMNS = tuple(column for column in profiles.c if column.name != "usual_hour")
+"""The columns of profiles in the order in which `evaluate` gives them."""
+
+
+def evaluate(
+    policy: Policy, now: datetime, customer_ids: Sequence[int] | None = None
+) -> Select[Any]:
+    """One row per customer (of these, or of all), shaped as COLUMNS. Orders after `now` do not count."""
+    limits = bounds(policy.grading, now, policy.timezone)
+    counted = _counted(limits, now, customer_ids)
+    scored = _scored(counted, limits, policy)
+    valued = _valued(scored, policy)
+    question = select(
+        customers.c.id,
+        func.coalesce(valued.c.orders, 0),
+        func.coalesce(valued.c.amount, 0),
+        valued.c.first_order_at,
+        valued.c.last_order_at,
+        _last_order_id(valued),
+        func.coalesce(valued.c.period_orders, 0),
+        func.coalesce(valued.c.period_amount, 0),
+        valued.c.r,
+        valued.c.f,
+        valued.c.m,
+        valued.c.value,
+        _grade(valued, policy),
+        _class(valued, limits),
+        literal(now, Moment()),
+    ).select_from(customers.outerjoin(valued, valued.c.customer_id == customers.c.id))
+    # The condition is always true where there is no list; SQLite needs a WHERE before ON CONFLICT.
+    chosen = (
+        customers.c.id.is_not(None) if customer_ids is None else customers.c.id.in_(customer_ids)
+    )
+    return question.where(chosen)
+
+
+def _counted(limits: Bounds, now: datetime, customer_ids: Sequence[int] | None) -> Subquery:
+    completed = orders.c.status.in_(COMPLETED)
+    recent = orders.c.placed_at >= limits.period
+    question = (
+        select(
+            orders.c.customer_id,
+            func.count(case((completed, 1))).label("orders"),
+            func.coalesce(func.sum(case((completed, orders.c.amount))), 0).label("amount"),
+            func.min(case((completed, orders.c.placed_at))).label("first_order_at"),
+            func.max(case((completed, orders.c.placed_at))).label("last_order_at"),
+            func.count(case((and_(completed, recent), 1))).label("period_orders"),
+            func.coalesce(func.sum(case((and_(completed, recent), orders.c.amount))), 0).label("period_amount"),
+            func.count(case((recent, 1))).label("period_placed"),
+        )
+        .where(orders.c.placed_at <= now)
+        .group_by(orders.c.customer_id)
+    )  # fmt: skip
+    if customer_ids is not None:
+        question = question.where(orders.c.customer_id.in_(customer_ids))
+    return question.subquery("counted")
+
+
+def _scored(counted: Subquery, limits: Bounds, policy: Policy) -> Subquery:
+    c = counted.c
+    bands = policy.grading.bands
+    return select(
+        *c,
+        _score(c, [c.last_order_at >= bound for bound in limits.recency]).label("r"),
+        _score(c, [c.period_orders >= bound for bound in bands.frequency]).label("f"),
+        _score(c, _money_reaches(c, policy)).label("m"),
+    ).subquery("scored")
+
+
+def _money_reaches(c: Any, policy: Policy) -> Iterable[ColumnElement[bool]]:
+    """The sum against bound × count, in whole numbers: no average is ever rounded."""
+    grading, currency = policy.grading, policy.prices.currency
+    count = 1 if grading.monetary == "total" else c.period_orders
+    for bound in grading.bands.monetary:
+        numerator, denominator = as_ratio(bound, currency)
+        yield c.period_amount * denominator >= literal(numerator) * count
+
+
+def _score(c: Any, reached: Iterable[ColumnElement[bool]]) -> ColumnElement[Any]:
+    whens = [(condition, score) for condition, score in zip(reached, _SCORES, strict=True)]
+    return case((c.period_orders == 0, null()), *whens, else_=1)
+
+
+def _valued(scored: Subquery, policy: Policy) -> Subquery:
+    c = scored.c
+    weights = policy.grading.weights
+    value = c.r * weights[0] + c.f * weights[1] + c.m * weights[2]
+    return select(*c, value.label("value")).subquery("valued")
+
+
+def _grade(valued: Subquery, policy: Policy) -> ColumnElement[Any]:
+    return case(*[(valued.c.value >= least, name) for name, least in policy.grading.grades])
+
+
+def _class(valued: Subquery, limits: Bounds) -> ColumnElement[str]:
+    c = valued.c
+    return case(
+        (customers.c.malicious, "malicious"),
+        (and_(func.coalesce(c.orders, 0) == 0, c.period_placed > 0), "unsold"),
+        (func.coalesce(c.orders, 0) == 0, "prospect"),
+        (c.first_order_at >= limits.newcomers, "new"),
+        (c.period_orders > 0, "active"),
+        else_="lapsed",
+    )
+
+
+def _last_order_id(valued: Subquery) -> ColumnElement[Any]:
+    """The order behind `last_order_at`; of several at the same moment the one that came in last."""
+    last = orders.alias("last")
+    return (
+        select(func.max(last.c.id))
+        .where(
+            last.c.customer_id == valued.c.customer_id,
+            last.c.placed_at == valued.c.last_order_at,
+            last.c.status.in_(COMPLETED),
+        )
+        .correlate(valued)
+        .scalar_subquery()
+    )

@@ -1,0 +1,162 @@
+"""Keeping profiles fresh: what is known of customers from their orders, written in sets.
+
+A row of `rate_states` says for which day and which grading rules the profiles hold; who writes orders refreshes the
+customers that he touched, or takes the mark away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    Table,
+    Text,
+    delete,
+    insert,
+    literal,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from engine.customers.evaluation import COLUMNS, evaluate
+from engine.definitions.policy import Policy
+from engine.store.session import Store
+from engine.store.tables import grade_changes, profiles, rate_states
+from engine.store.types import BigId, Moment
+
+_MARK = "profiles"
+_CHUNK = 1000
+
+_before = Table(
+    "grades_before",
+    MetaData(),
+    Column("customer_id", BigId, primary_key=True, autoincrement=False),
+    Column("grade", Text),
+    prefixes=["TEMPORARY"],
+)
+
+
+def ensure_fresh(store: Store, policy: Policy, now: datetime) -> bool:
+    """Refresh everybody if the shop's day or the rules have changed since, or somebody took the mark away.
+
+    Returns whether it had to.
+    """
+    with store.read() as connection:
+        if is_fresh(connection, policy, now):
+            return False
+    with store.write() as connection:
+        # Another process may have done it while this one waited for the lock.
+        if is_fresh(connection, policy, now):
+            return False
+        refresh(connection, policy, now)
+    return True
+
+
+def refresh(
+    connection: Connection,
+    policy: Policy,
+    now: datetime,
+    customer_ids: Sequence[int] | None = None,
+) -> int:
+    """Write the profiles of these customers, or of all, as of `now`; note each grade that changed.
+
+    A first evaluation is no change. Returns how many profiles were written.
+    """
+    parts = [None] if customer_ids is None else list(_chunks(sorted(set(customer_ids))))
+    _before.create(connection)
+    written = 0
+    for part in parts:
+        _remember_grades(connection, part)
+        written += _write(connection, policy, now, part)
+    _note_changes(connection, now)
+    _before.drop(connection)
+    if customer_ids is None:
+        mark_fresh(connection, policy, now)
+    return written
+
+
+def is_fresh(connection: Connection, policy: Policy, now: datetime) -> bool:
+    """Whether the profiles hold for the shop's day of `now` and for these rules."""
+    mark = connection.execute(select(rate_states.c.data).where(rate_states.c.key == _MARK)).scalar()
+    return mark == _fingerprint(policy, now)
+
+
+def mark_stale(connection: Connection) -> None:
+    """Orders were written and not yet counted: until `mark_fresh`, `ensure_fresh` makes a refresh of everybody."""
+    connection.execute(delete(rate_states).where(rate_states.c.key == _MARK))
+
+
+def mark_fresh(connection: Connection, policy: Policy, now: datetime) -> None:
+    """Everybody's profile holds as of `now`."""
+    mark_stale(connection)
+    connection.execute(
+        insert(rate_states).values(key=_MARK, data=_fingerprint(policy, now), updated_at=now)
+    )
+
+
+def _fingerprint(policy: Policy, now: datetime) -> dict[str, str]:
+    rules = repr((policy.grading, policy.prices.currency))
+    return {
+        "day": now.astimezone(ZoneInfo(policy.timezone)).date().isoformat(),
+        "zone": policy.timezone,
+        "rules": hashlib.sha256(rules.encode()).hexdigest()[:16],
+    }
+
+
+def _remember_grades(connection: Connection, part: Sequence[int] | None) -> None:
+    question = select(profiles.c.customer_id, profiles.c.grade)
+    if part is not None:
+        question = question.where(profiles.c.customer_id.in_(part))
+    connection.execute(insert(_before).from_select(["customer_id", "grade"], question))
+
+
+def _write(
+    connection: Connection, policy: Policy, now: datetime, part: Sequence[int] | None
+) -> int:
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    names = [column.name for column in COLUMNS]
+    statement = dialect.insert(profiles).from_select(names, evaluate(policy, now, part))
+    # SQLAlchemy forgets the row count of an INSERT unless it is told to keep it.
+    written = connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[profiles.c.customer_id],
+            set_={name: statement.excluded[name] for name in names[1:]},
+        ),
+        execution_options={"preserve_rowcount": True},
+    )
+    return written.rowcount
+
+
+def _note_changes(connection: Connection, now: datetime) -> None:
+    """Two evaluations at the same moment leave one row: from the first grade to the last."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    changed = (
+        select(
+            _before.c.customer_id,
+            literal(now, Moment()),
+            _before.c.grade,
+            profiles.c.grade,
+        )
+        .select_from(_before.join(profiles, profiles.c.customer_id == _before.c.customer_id))
+        .where(_before.c.grade.is_distinct_from(profiles.c.grade))
+    )
+    statement = dialect.insert(grade_changes).from_select(
+        ["customer_id", "at", "before", "after"], changed
+    )
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[grade_changes.c.customer_id, grade_changes.c.at],
+            set_={"after": statement.excluded.after},
+        )
+    )
+
+
+def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(ids), _CHUNK):
+        yield ids[start : start + _CHUNK]
