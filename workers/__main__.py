@@ -7,7 +7,7 @@ import os
 import sys
 
 from engine.clock import Clock
-from engine.errors import ConfigurationError, YanshuError
+from engine.errors import EXIT_FINE, ConfigurationError, YanshuError
 from engine.settings import Settings, find_project, load_settings
 from engine.store.migrate import require_current
 from engine.store.session import Store
@@ -48,14 +48,18 @@ def _run(options: argparse.Namespace, settings: Settings, clock: Clock) -> int:
     if options.role == "worker":
         from workers import actors
 
-        return actors.run(settings, clock, connections=options.connections or settings.smtp.connections)
+        return actors.run(
+            settings, clock, connections=options.connections or settings.smtp.connections
+        )
     if options.role == "web":
         from workers.web import server
 
-        return server.run(settings, clock)
+        server.run(settings, clock)
+        return EXIT_FINE
     from workers.inbox import server as inbox
 
-    return inbox.run(settings)
+    inbox.run(settings)
+    return EXIT_FINE
 
 
 def _require_redis(settings: Settings) -> None:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 import dramatiq
 import structlog
 from dramatiq.brokers.redis import RedisBroker
+from engine.channels.sms_development import DevelopmentGateway
 
 from engine.channels.smtp import SmtpConnection
-from engine.channels.sms_development import DevelopmentGateway
 from engine.clock import Clock
 from engine.delivery.letters import Writer, message_host
 from engine.delivery.send import Sender, Transport
@@ -75,7 +75,7 @@ def transports(
 
 
 def _start_actor(broker: RedisBroker, sender: Sender) -> dramatiq.Worker:
-    dramatiq.actor(sender.send_batch, broker=broker, actor_name=ACTOR, queue_name=QUEUE)
+    dramatiq.actor(broker=broker, actor_name=ACTOR, queue_name=QUEUE)(sender.send_batch)
     worker = dramatiq.Worker(broker, worker_threads=_ACTOR_THREADS, worker_timeout=100)
     worker.start()
     return worker

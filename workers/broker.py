@@ -30,8 +30,10 @@ def connect(url: str) -> RedisBroker:
         )
         client.ping()
     except (redis.RedisError, ValueError, OSError) as error:
-        raise ConfigurationError(f"Redis does not answer at {_without_secret(url)}: {error}") from None
-    broker = RedisBroker(client=client, middleware=[], namespace="yanshu")
+        raise ConfigurationError(
+            f"Redis does not answer at {_without_secret(url)}: {error}"
+        ) from None
+    broker: RedisBroker = RedisBroker(client=client, middleware=[], namespace="yanshu")  # type: ignore[no-untyped-call]  # dramatiq types only part of itself
     broker.declare_queue(QUEUE)
     return broker
 

@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 
 from engine.clock import Clock
 from engine.customers.profile import ensure_fresh
-from engine.delivery.dispatch import Dispatcher, next_due
+from engine.delivery.dispatch import Dispatcher, next_look
 from engine.planning.expansion import close_finished, expand, horizon
 from engine.settings import Settings
 from engine.store.catalog import CatalogReader
@@ -32,8 +32,8 @@ LOOK_SECONDS = 15
 LOOK_FAR_EVERY = timedelta(hours=1)
 NEAR = timedelta(hours=1)
 PAUSE_SECONDS = 0.1
-IDLE_AHEAD = timedelta(seconds=5)
-"""`--until-idle` waits for what is due this soon: a per-second cap puts deliveries off by moments."""
+IDLE_AHEAD = timedelta(seconds=60)
+"""`--until-idle` waits this long for what was due when it began: a rate or a relay that is away puts it off by moments."""
 
 
 @dataclass
@@ -67,17 +67,21 @@ def run(settings: Settings, clock: Clock, *, until_idle: bool = False) -> int:
     store = Store(settings.database)
     queue = Queue(connect(settings.redis_url))
     planner = Planner(store)
-    dispatcher = Dispatcher(store, queue, f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}")
+    dispatcher = Dispatcher(
+        store, queue, f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    )
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     planner.look(clock)
     waker = BackgroundScheduler(timezone="UTC")
-    waker.add_job(planner.look, "interval", args=[clock], seconds=LOOK_SECONDS, coalesce=True, max_instances=1)
+    waker.add_job(
+        planner.look, "interval", args=[clock], seconds=LOOK_SECONDS, coalesce=True, max_instances=1
+    )
     waker.start()
     try:
         _dispatch(store, dispatcher, clock, ended, until_idle=until_idle)
-        if until_idle and not ended.is_set():
+        if until_idle:
             planner.look(clock)
     finally:
         waker.shutdown(wait=True)
@@ -90,20 +94,21 @@ def _dispatch(
     store: Store, dispatcher: Dispatcher, clock: Clock, ended: threading.Event, *, until_idle: bool
 ) -> None:
     tick = waits_out_an_outage(dispatcher.tick)
+    began = clock.now()
     while not ended.is_set():
         look = tick(clock.now())
         if look.decided:
             continue
-        if until_idle and look.leads and is_idle(store, clock):
+        if until_idle and look.leads and is_idle(store, began, clock.now()):
             return
         ended.wait(PAUSE_SECONDS)
 
 
-def is_idle(store: Store, clock: Clock) -> bool:
-    """Nothing on its way, and nothing that comes due within moments."""
+def is_idle(store: Store, began: datetime, now: datetime) -> bool:
+    """Nothing on its way, and nothing that was due at `began` is only put off by moments."""
     with store.read() as connection:
         moving = connection.execute(
             select(func.count()).where(deliveries.c.state.in_((State.QUEUED, State.SENDING)))
         ).scalar_one()
-        following = next_due(connection)
-    return not moving and (following is None or following > clock.now() + IDLE_AHEAD)
+        following = next_look(connection, due_by=began)
+    return not moving and (following is None or following > now + IDLE_AHEAD)

@@ -46,7 +46,7 @@ class Child:
             [sys.executable, "-m", "workers", *self.role],
             env=dict(self.environment),
             stdin=subprocess.DEVNULL,
-            preexec_fn=die_with_parent,
+            preexec_fn=die_with_parent,  # noqa: PLW1509  # the supervisor has no other threads
         )
         self.started_at = time.monotonic()
 
@@ -75,7 +75,11 @@ class Supervisor:
         code = 0
         while not self.stopping.wait(0.05):
             scheduler = self.children[0]
-            if until_idle and (code := scheduler.ended() or 0) == 0 and scheduler.ended() is not None:
+            if (
+                until_idle
+                and (code := scheduler.ended() or 0) == 0
+                and scheduler.ended() is not None
+            ):
                 break
             self._mend()
         self._stop()
@@ -111,7 +115,9 @@ def up(settings: Settings, clock: Clock, *, until_idle: bool = False) -> int:
     broker = nullcontext(settings.redis_url) if settings.redis_url else embedded()
     with broker as redis_url:
         environment = child_environment(settings, clock, redis_url)
-        supervisor = Supervisor([Child(role, environment) for role in roles(settings, until_idle=until_idle)])
+        supervisor = Supervisor(
+            [Child(role, environment) for role in roles(settings, until_idle=until_idle)]
+        )
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.stopping.set())
         return supervisor.run(until_idle=until_idle)
@@ -131,7 +137,8 @@ def roles(settings: Settings, *, until_idle: bool) -> list[list[str]]:
     processes = settings.worker.processes or os.cpu_count() or 1
     share, rest = divmod(settings.smtp.connections, processes)
     wanted += [
-        ["worker", "--connections", str(max(1, share + (place < rest)))] for place in range(processes)
+        ["worker", "--connections", str(max(1, share + (place < rest)))]
+        for place in range(processes)
     ]
     if uses_inbox(settings):
         wanted.append(["inbox"])

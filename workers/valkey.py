@@ -31,7 +31,7 @@ def embedded() -> Iterator[str]:
         [_binary(), "--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no",
          "--dir", str(folder), "--daemonize", "no", "--maxmemory-policy", "noeviction"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
-        preexec_fn=die_with_parent,
+        preexec_fn=die_with_parent,  # noqa: PLW1509  # the supervisor has no other threads
         start_new_session=True,  # a Ctrl-C in the terminal is for the supervisor, which stops the broker last
     )  # fmt: skip
     try:

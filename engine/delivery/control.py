@@ -44,14 +44,14 @@ def pause(store: Store, target: str, *, by: str, now: datetime) -> Changed:
             .values(**BACK_TO_PLANNED, reason=f"paused {aim.text}")
         ).rowcount
         _audit(connection, "pause", aim, by, now, {"taken_back": taken_back})
-    return Changed(aim.text, taken_back, f"paused {aim.text}; {taken_back} queued went back to planned")
+    return Changed(
+        aim.text, taken_back, f"paused {aim.text}; {taken_back} queued went back to planned"
+    )
 
 
 def backlog(connection: Connection, target: Target, now: datetime) -> int:
     """How many deliveries of the target are overdue by more than an hour."""
-    return connection.execute(
-        select(func.count()).where(_overdue(target, now))
-    ).scalar_one()
+    return connection.execute(select(func.count()).where(_overdue(target, now))).scalar_one()
 
 
 def resume(
@@ -77,7 +77,9 @@ def resume(
         unblocked = _unblock(connection, aim)
         if not was_paused and not unblocked:
             raise YanshuError(f"{aim.text} is neither paused nor blocked")
-        count = _treat_overdue(connection, aim, overdue, over or _DEFAULT_SPREAD, now) if late else 0
+        count = (
+            _treat_overdue(connection, aim, overdue, over or _DEFAULT_SPREAD, now) if late else 0
+        )
         _look_now(connection, aim, now)
         _audit(connection, "resume", aim, by, now, {"overdue": overdue, "count": count})
     done = {"drop": "dropped", "spread": "spread out", "send": "sent as they come"}
@@ -94,13 +96,19 @@ def cancel(store: Store, target: str, *, by: str, now: datetime) -> Changed:
         count = connection.execute(
             update(deliveries)
             .where(deliveries.c.state.in_(open_states), aim.holds())
-            .values(state=State.CANCELLED.value, reason="operator", ended_at=now, batch=None, worker=None, admitted_at=None)
+            .values(
+                state=State.CANCELLED.value,
+                reason="operator",
+                ended_at=now,
+                batch=None,
+                worker=None,
+                admitted_at=None,
+            )
         ).rowcount
         if aim.kind in ("definition", "run"):
-            which = runs.c.definition == aim.value if aim.kind == "definition" else runs.c.id == int(aim.value or 0)
             connection.execute(
                 update(runs)
-                .where(which, runs.c.state.in_(("open", "blocked")))
+                .where(aim.holds_run(), runs.c.state.in_(("open", "blocked")))
                 .values(state="cancelled", reason="operator", done_at=now)
             )
         _audit(connection, "cancel", aim, by, now, {"count": count})
@@ -108,10 +116,18 @@ def cancel(store: Store, target: str, *, by: str, now: datetime) -> Changed:
 
 
 def retry(
-    store: Store, target: str, *, failed: bool = True, uncertain: bool = False, by: str, now: datetime
+    store: Store,
+    target: str,
+    *,
+    failed: bool = True,
+    uncertain: bool = False,
+    by: str,
+    now: datetime,
 ) -> Changed:
     """Plan failed (and, if asked, uncertain) deliveries once more, with their whole lifetime from now on."""
-    states = [state for state, wanted in ((State.FAILED, failed), (State.UNCERTAIN, uncertain)) if wanted]
+    states = [
+        state for state, wanted in ((State.FAILED, failed), (State.UNCERTAIN, uncertain)) if wanted
+    ]
     with store.write() as connection:
         wait_for_admission(connection)
         aim = parse_target(connection, target)
@@ -133,7 +149,14 @@ def retry(
                     reason="retried by an operator",
                 )
             )
-        _audit(connection, "retry", aim, by, now, {"count": len(rows), "states": [str(s) for s in states]})
+        _audit(
+            connection,
+            "retry",
+            aim,
+            by,
+            now,
+            {"count": len(rows), "states": [str(s) for s in states]},
+        )
     return Changed(aim.text, len(rows), f"{len(rows)} deliveries of {aim.text} are planned again")
 
 
@@ -171,11 +194,7 @@ def _overdue(target: Target, now: datetime) -> ColumnElement[bool]:
 def _unblock(connection: Connection, target: Target) -> int:
     if target.kind not in ("definition", "run", "all"):
         return 0
-    which = {
-        "definition": runs.c.definition == target.value,
-        "run": runs.c.id == int(target.value) if target.kind == "run" and target.value else None,
-        "all": runs.c.id.is_not(None),
-    }[target.kind]
+    which = target.holds_run()
     return connection.execute(
         update(runs).where(which, runs.c.state == "blocked").values(state="open", reason=None)
     ).rowcount
@@ -187,11 +206,19 @@ def _treat_overdue(
     rows = _overdue(target, now)
     if overdue == "drop":
         return connection.execute(
-            update(deliveries).where(rows).values(state=State.SKIPPED.value, reason="overdue", ended_at=now)
+            update(deliveries)
+            .where(rows)
+            .values(state=State.SKIPPED.value, reason="overdue", ended_at=now)
         ).rowcount
-    ids = connection.execute(
-        select(deliveries.c.id).where(rows).order_by(deliveries.c.priority.desc(), deliveries.c.due_at)
-    ).scalars().all()
+    ids = (
+        connection.execute(
+            select(deliveries.c.id)
+            .where(rows)
+            .order_by(deliveries.c.priority.desc(), deliveries.c.due_at)
+        )
+        .scalars()
+        .all()
+    )
     if overdue == "spread":
         for place, number in enumerate(ids):
             connection.execute(
@@ -207,7 +234,9 @@ def _look_now(connection: Connection, target: Target, now: datetime) -> None:
     connection.execute(
         update(deliveries)
         .where(deliveries.c.state == State.PLANNED, deliveries.c.reason == f"paused {target.text}")
-        .values(next_at=case((deliveries.c.due_at > now, deliveries.c.due_at), else_=now), reason=None)
+        .values(
+            next_at=case((deliveries.c.due_at > now, deliveries.c.due_at), else_=now), reason=None
+        )
     )
 
 
@@ -221,7 +250,12 @@ def _reopen_runs(connection: Connection, chosen: ColumnElement[bool]) -> None:
 
 
 def _audit(
-    connection: Connection, action: str, target: Target, by: str, now: datetime, data: dict[str, Any]
+    connection: Connection,
+    action: str,
+    target: Target,
+    by: str,
+    now: datetime,
+    data: dict[str, Any],
 ) -> None:
     connection.execute(
         insert(audit).values(at=now, by=by, action=action, target=target.text, data=data)

@@ -13,14 +13,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, func, insert, select, text, update
+from sqlalchemy import Connection, func, insert, select, text
 
 from engine.delivery import leases
 from engine.delivery.pace import Pace
 from engine.delivery.pauses import Held, held
 from engine.delivery.recover import recover
-from engine.gate.decision import Defer, Send, Skip
 from engine.gate.candidates import Candidate, load_candidates
+from engine.gate.decision import Defer, Send, Skip
 from engine.gate.gate import Decided, decide
 from engine.store.catalog import Catalog, CatalogReader
 from engine.store.recordset import encode_moment, encode_rows, recordset
@@ -97,14 +97,18 @@ class Dispatcher:
             )
         return found.batches
 
-    def _admit(self, connection: Connection, catalog: Catalog, room: int, now: datetime) -> _Admission:
+    def _admit(
+        self, connection: Connection, catalog: Catalog, room: int, now: datetime
+    ) -> _Admission:
         stopped = held(connection)
         ids = due_ids(connection, stopped, min(room, BATCH), now) if room else ()
         if not ids:
             return _Admission()
         decided = [
             stopped.put_off(candidate, decision, now + PAUSED_FOR)
-            for candidate, decision in decide(connection, catalog, load_candidates(connection, ids), now)
+            for candidate, decision in decide(
+                connection, catalog, load_candidates(connection, ids), now
+            )
         ]
         batches, admitted = _write(connection, catalog, decided, now)
         return _Admission(batches, admitted, len(decided))
@@ -131,11 +135,15 @@ def due_ids(connection: Connection, stopped: Held, limit: int, now: datetime) ->
     """
     due = (deliveries.c.state == "planned") & (deliveries.c.next_at <= now)
     waiting = select(deliveries.c.id).where(deliveries.c.run_id == runs.c.id, due).exists()
-    open_runs = connection.execute(
-        select(runs.c.id)
-        .where(runs.c.state == "open", stopped.allows_run(), waiting)
-        .order_by(runs.c.priority.desc(), runs.c.starts_at, runs.c.id)
-    ).scalars().all()
+    open_runs = (
+        connection.execute(
+            select(runs.c.id)
+            .where(runs.c.state == "open", stopped.allows_run(), waiting)
+            .order_by(runs.c.priority.desc(), runs.c.starts_at, runs.c.id)
+        )
+        .scalars()
+        .all()
+    )
     ids: list[int] = []
     for run_id in open_runs:
         ids += connection.execute(
@@ -149,12 +157,17 @@ def due_ids(connection: Connection, stopped: Held, limit: int, now: datetime) ->
     return ids
 
 
-def next_due(connection: Connection) -> datetime | None:
-    """When the gate has something to look at again, of runs that are open."""
+def next_look(connection: Connection, *, due_by: datetime) -> datetime | None:
+    """When the gate looks again at something that was due by then, of runs that are open."""
     return connection.execute(
         select(func.min(deliveries.c.next_at))
         .join(runs, runs.c.id == deliveries.c.run_id)
-        .where(deliveries.c.state == "planned", runs.c.state == "open", held(connection).allows_run())
+        .where(
+            deliveries.c.state == "planned",
+            deliveries.c.due_at <= due_by,
+            runs.c.state == "open",
+            held(connection).allows_run(),
+        )
     ).scalar()
 
 
@@ -170,7 +183,9 @@ def _write(
 ) -> tuple[Sequence[str], int]:
     sends = [(candidate, verdict) for candidate, verdict in decided if isinstance(verdict, Send)]
     skips = [(candidate, verdict) for candidate, verdict in decided if isinstance(verdict, Skip)]
-    deferrals = [(candidate, verdict) for candidate, verdict in decided if isinstance(verdict, Defer)]
+    deferrals = [
+        (candidate, verdict) for candidate, verdict in decided if isinstance(verdict, Defer)
+    ]
     _write_noes(connection, skips, deferrals, now)
     batches = []
     for channel in sorted({verdict.channel for _, verdict in sends}):
@@ -274,9 +289,7 @@ def _write_skips(
     )
 
 
-def _write_deferrals(
-    connection: Connection, deferrals: Sequence[tuple[Candidate, Defer]]
-) -> None:
+def _write_deferrals(connection: Connection, deferrals: Sequence[tuple[Candidate, Defer]]) -> None:
     columns = recordset(
         connection, {"id": "bigint", "reason": "text", "until": "moment", "counts": "bigint"}
     )

@@ -53,9 +53,7 @@ def still_holds(connection: Connection, lease: Lease, seconds: float) -> bool:
     if row is None or row.holder != lease.holder or row.epoch != lease.epoch:
         return False
     connection.execute(
-        update(leases)
-        .where(leases.c.name == lease.name)
-        .values(expires=_now(connection) + seconds)
+        update(leases).where(leases.c.name == lease.name).values(expires=_now(connection) + seconds)
     )
     return True
 

@@ -11,7 +11,6 @@ import queue
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import structlog
@@ -106,7 +105,9 @@ class Ledger:
                 request.error = error
         else:
             for request in requests:
-                request.began = {number: began[number] for number in request.begin if number in began}
+                request.began = {
+                    number: began[number] for number in request.begin if number in began
+                }
         for request in requests:
             request.done.set()
 
@@ -116,7 +117,9 @@ class Ledger:
             record(connection, self._worker, [r for request in requests for r in request.results])
             for request in requests:
                 self._block(connection, request.blocked)
-            return self._begin(connection, [number for request in requests for number in request.begin])
+            return self._begin(
+                connection, [number for request in requests for number in request.begin]
+            )
 
     def _begin(self, connection: Connection, ids: Sequence[int]) -> Mapping[int, int]:
         if not ids:
@@ -157,7 +160,9 @@ def record(connection: Connection, worker: str, results: Sequence[Result]) -> No
 def block_run(connection: Connection, run_id: int, reason: str) -> None:
     """Hold a run (a template error, say) and take back what was queued of it; nothing of it is sent any more."""
     connection.execute(
-        update(runs).where(runs.c.id == run_id, runs.c.state == "open").values(state="blocked", reason=reason)
+        update(runs)
+        .where(runs.c.id == run_id, runs.c.state == "open")
+        .values(state="blocked", reason=reason)
     )
     connection.execute(
         update(deliveries)
@@ -213,7 +218,12 @@ def _record_other(connection: Connection, worker: str, result: Result) -> None:
 
 def _changes(result: Result) -> Mapping[str, Any]:
     if result.end is End.FAILED:
-        return {"state": State.FAILED.value, "reply": result.reply, "ended_at": result.at, "reason": "refused"}
+        return {
+            "state": State.FAILED.value,
+            "reply": result.reply,
+            "ended_at": result.at,
+            "reason": "refused",
+        }
     if result.end is End.UNCERTAIN and not result.sent.resend_uncertain:
         return {
             "state": State.UNCERTAIN.value,

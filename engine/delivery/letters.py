@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parseaddr
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, RowMapping, select
 
 from engine.channels.base import Envelope
 from engine.definitions.campaign import Step
@@ -81,7 +81,7 @@ def _customers(connection: Connection, batch: str) -> Mapping[int, Mapping[str, 
         .join(deliveries, deliveries.c.customer_id == customers.c.id)
         .where(deliveries.c.batch == batch)
     )
-    return {row["id"]: row for row in rows.mappings()}
+    return {row["id"]: _named(row) for row in rows.mappings()}
 
 
 def _orders(connection: Connection, ids: Iterable[int]) -> Mapping[int, Mapping[str, Any]]:
@@ -89,7 +89,7 @@ def _orders(connection: Connection, ids: Iterable[int]) -> Mapping[int, Mapping[
     if not wanted:
         return {}
     rows = connection.execute(select(orders).where(orders.c.id.in_(wanted)))
-    return {row["id"]: row for row in rows.mappings()}
+    return {row["id"]: _named(row) for row in rows.mappings()}
 
 
 def _items(connection: Connection, ids: Iterable[int]) -> Mapping[int, Sequence[Mapping[str, Any]]]:
@@ -98,8 +98,12 @@ def _items(connection: Connection, ids: Iterable[int]) -> Mapping[int, Sequence[
     if wanted:
         query = select(order_items).where(order_items.c.order_id.in_(wanted))
         for row in connection.execute(query.order_by(order_items.c.position)).mappings():
-            found[row["order_id"]].append(item_context(row))
+            found[row["order_id"]].append(item_context(_named(row)))
     return found
+
+
+def _named(row: RowMapping) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", row)  # its keys are the columns' names
 
 
 class Writer:
@@ -129,12 +133,19 @@ class Writer:
         if compiler is None:
             version = letter.version
             compiler = self._email[letter.row.digest] = EmailCompiler(
-                self._settings, self._signer, version.files, version.definition, timezone=self._timezone
+                self._settings,
+                self._signer,
+                version.files,
+                version.definition,
+                timezone=self._timezone,
             )
         compiled = compiler.compile(letter.step, letter.customer["language"])
         body = compiled.compose(data)
         envelope = Envelope(
-            letter.row.public_id, envelope_sender(self._settings, letter.step), letter.customer["email"], body
+            letter.row.public_id,
+            envelope_sender(self._settings, letter.step),
+            letter.customer["email"],
+            body,
         )
         return Rendered(envelope, None)
 

@@ -39,7 +39,12 @@ class Pace:
         )
         if now - self._since >= _MEASURED_OVER:
             self._learn(outstanding, now - self._since)
-            self._since, self._outstanding, self._admitted, self._ran_dry = now, outstanding, 0, False
+            self._since, self._outstanding, self._admitted, self._ran_dry = (
+                now,
+                outstanding,
+                0,
+                False,
+            )
         return max(0, self.limit - outstanding)
 
     def admitted(self, count: int) -> None:

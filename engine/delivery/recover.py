@@ -66,7 +66,9 @@ def _doubt(connection: Connection, catalog: Catalog, living: set[str], now: date
             resend_uncertain=definition.on_uncertain == "resend",
             parts=None,
         )
-        lost = Result(sent, End.UNCERTAIN, now, "its worker died", "worker", channel_index=row.channel_index)
+        lost = Result(
+            sent, End.UNCERTAIN, now, "its worker died", "worker", channel_index=row.channel_index
+        )
         record(connection, row.worker, [lost])
     return len(rows)
 
@@ -79,7 +81,9 @@ def _forgotten(connection: Connection, now: datetime) -> Sequence[str]:
         & deliveries.c.worker.is_(None)
         & (deliveries.c.enqueued_at < now - ENQUEUE_AGAIN_AFTER)
     )
-    batches = connection.execute(select(deliveries.c.batch).where(waiting).distinct()).scalars().all()
+    batches = (
+        connection.execute(select(deliveries.c.batch).where(waiting).distinct()).scalars().all()
+    )
     if batches:
         connection.execute(update(deliveries).where(waiting).values(enqueued_at=now))
     return [batch for batch in batches if batch]

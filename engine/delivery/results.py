@@ -12,8 +12,10 @@ from engine.channels.base import Accepted, Outcome, Refused, Unknown
 RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (5, 15, 30, 60, 120, 240))
 """RFC 5321 §4.5.4.1 asks for 30 minutes or more; greylists open after five, so the first tries come sooner. The last
 one repeats until the delivery's `not_after`."""
-RELAY_AWAY_AFTER = timedelta(seconds=30)
-"""The relay could not be reached at all: that says nothing about this delivery, so the next look comes soon."""
+RELAY_AWAY_AFTER = timedelta(seconds=5)
+LONGEST_RELAY_AWAY = timedelta(minutes=5)
+"""The relay could not be reached at all: that says nothing about this delivery, so the next look comes soon: after 5,
+10, 20 … 300 seconds."""
 _JITTER = 0.2
 _NOT_TRIED = frozenset({"connect", "greeting", "ehlo", "starttls", "auth", "not started"})
 
@@ -70,16 +72,23 @@ def judge(sent: Sent, outcome: Outcome, now: datetime) -> Result:
 
 def _refused(sent: Sent, outcome: Refused, now: datetime) -> Result:
     if not outcome.permanent and outcome.phase in _NOT_TRIED:
-        soon = now + _about(RELAY_AWAY_AFTER)
-        return Result(sent, End.RELAY_AWAY, now, outcome.reply, outcome.phase, soon, sent.channel_index)
+        doubled = RELAY_AWAY_AFTER * 2 ** min(sent.attempt - 1, 10)
+        soon = now + _about(min(doubled, LONGEST_RELAY_AWAY))
+        return Result(
+            sent, End.RELAY_AWAY, now, outcome.reply, outcome.phase, soon, sent.channel_index
+        )
     if not outcome.permanent:
         later = now + _about(RETRY_AFTER[min(sent.attempt, len(RETRY_AFTER)) - 1])
         if later <= sent.not_after:
-            return Result(sent, End.RETRY, now, outcome.reply, outcome.phase, later, sent.channel_index)
+            return Result(
+                sent, End.RETRY, now, outcome.reply, outcome.phase, later, sent.channel_index
+            )
     following = sent.channel_index + 1
     suppress = outcome.kind.suppresses
     if outcome.permanent and following < len(sent.channels):
-        return Result(sent, End.NEXT_CHANNEL, now, outcome.reply, outcome.phase, now, following, suppress)
+        return Result(
+            sent, End.NEXT_CHANNEL, now, outcome.reply, outcome.phase, now, following, suppress
+        )
     return Result(sent, End.FAILED, now, outcome.reply, outcome.phase, suppress=suppress)
 
 

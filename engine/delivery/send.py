@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -112,7 +112,8 @@ class _Lane:
     def _patience(self, now: datetime) -> float:
         if not self._jobs:
             return _IDLE_SECONDS
-        return min(_IDLE_SECONDS, max(0.001, (self._jobs[0].letter.row.send_at - now).total_seconds()))
+        ahead: timedelta = self._jobs[0].letter.row.send_at - now
+        return min(_IDLE_SECONDS, max(0.001, ahead.total_seconds()))
 
 
 class Sender:
@@ -136,7 +137,9 @@ class Sender:
         self._ledger = Ledger(store, clock, worker, message_host)
         self._lanes = {channel: _Lane() for channel in transports}
         self._threads = [
-            threading.Thread(target=self._carry, args=(channel, make), name=f"{channel}-{place}", daemon=True)
+            threading.Thread(
+                target=self._carry, args=(channel, make), name=f"{channel}-{place}", daemon=True
+            )
             for channel, makers in transports.items()
             for place, make in enumerate(makers)
         ]
@@ -219,7 +222,11 @@ class Sender:
         """Whoever unsubscribed or was suppressed since admission gets nothing."""
         policy = self._reader.read(connection).policy
         keys = {
-            letter.row.id: (letter.row.address_hash, letter.row.channel, letter.row._mapping["class"])
+            letter.row.id: (
+                letter.row.address_hash,
+                letter.row.channel,
+                letter.row._mapping["class"],
+            )
             for letter in letters
         }
         allowed = permissions(connection, policy, set(keys.values()))
@@ -294,7 +301,9 @@ class Sender:
             except RenderingError as error:
                 blocked[row.run_id] = f"customer {job.letter.customer['ref']}: {error}"
                 _log.error("send.template_failed", run=row.run_id, delivery=row.public_id)
-        return [(job, letter) for job, letter in rendered if job.letter.row.run_id not in blocked], blocked
+        return [
+            (job, letter) for job, letter in rendered if job.letter.row.run_id not in blocked
+        ], blocked
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):

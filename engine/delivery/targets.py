@@ -41,6 +41,14 @@ class Target:
             (deliveries.c.channel.is_(None)) & deliveries.c.customer_id.in_(of_domain)
         )
 
+    def holds_run(self) -> ColumnElement[bool]:
+        """Which runs it covers as a whole."""
+        if self.kind == "all":
+            return true()
+        if self.kind == "definition":
+            return runs.c.definition == self.value
+        return runs.c.id == (int(self.value or 0) if self.kind == "run" else -1)
+
 
 def parse_target(connection: Connection, text: str) -> Target:
     """Read a target and check that it exists. Raises UsageError with the nearest one that does."""

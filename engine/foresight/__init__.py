@@ -1,0 +1,1 @@
+"""What would happen, before it does: the plan, and making it so."""

@@ -66,7 +66,9 @@ def horizon(policy: Policy) -> timedelta:
     return max([rule.per.delta for rule in policy.frequency] + [SHORTEST_HORIZON])
 
 
-def expand(store: Store, catalog: Catalog, now: datetime, reach: timedelta | None = None) -> Expanded:
+def expand(
+    store: Store, catalog: Catalog, now: datetime, reach: timedelta | None = None
+) -> Expanded:
     """Make every delivery that is due from now until `reach` ahead (default: the horizon). Idempotent."""
     reach = horizon(catalog.policy) if reach is None else reach
     with store.write() as connection:
@@ -104,7 +106,12 @@ def _zones(connection: Connection, policy: Policy) -> set[str]:
 
 
 def _expand_campaign(
-    store: Store, version: Version, campaign: Campaign, catalog: Catalog, now: datetime, reach: timedelta
+    store: Store,
+    version: Version,
+    campaign: Campaign,
+    catalog: Catalog,
+    now: datetime,
+    reach: timedelta,
 ) -> int:
     policy = catalog.policy
     with store.write() as connection:
@@ -174,9 +181,8 @@ def _campaign_rows(
     due: Mapping[str, datetime],
     now: datetime,
 ) -> Select[Any]:
-    zones = values(column("zone", Text), column("due", BigInteger), name="zones").data(
-        [(zone, int(moment.timestamp())) for zone, moment in sorted(due.items())]
-    )
+    rows = [(zone, int(moment.timestamp())) for zone, moment in sorted(due.items())]
+    zones = values(column("zone", Text), column("due", BigInteger)).data(rows).cte("zones")
     moment = zones.c.due + _jitter(campaign)
     scope = Scope(now=now, timezone=policy.timezone, policy=policy, segments=version.segments)
     return (
@@ -202,7 +208,8 @@ def _jitter(campaign: Campaign) -> ColumnElement[int]:
         return literal(0, BigInteger)
     seed = sum(ord(letter) * 31**place for place, letter in enumerate(campaign.id)) % 2**31
     mixed = (cast(customers.c.id, BigInteger) * 2_654_435_761 + seed) % 2**32
-    return mixed % spread.seconds
+    share: ColumnElement[int] = mixed % spread.seconds
+    return share
 
 
 def _expand_care(
@@ -227,7 +234,9 @@ def _expand_care(
     people = PEOPLE.join(found, found.c.customer_id == customers.c.id)
     chosen = (fresh, matches(care.audience, scope))
     with store.write() as connection:
-        days = connection.execute(select(day).select_from(people).where(*chosen).distinct()).scalars()
+        days = connection.execute(
+            select(day).select_from(people).where(*chosen).distinct()
+        ).scalars()
         by_day = {
             int(number): run_id
             for number in days.all()
@@ -235,9 +244,8 @@ def _expand_care(
         }
         if not by_day:
             return 0
-        of_day = values(column("day", BigInteger), column("run_id", BigInteger), name="of_day").data(
-            sorted(by_day.items())
-        )
+        day_rows = values(column("day", BigInteger), column("run_id", BigInteger))
+        of_day = day_rows.data(sorted(by_day.items())).cte("of_day")
         query = _delivery_rows(
             version,
             run_id=of_day.c.run_id,
@@ -316,4 +324,3 @@ def _insert(connection: Connection, query: Select[Any]) -> int:
         connection, deliveries, ("definition", "step", "customer_id", "anchor")
     ).from_select(_COLUMNS, query)
     return connection.execute(made).rowcount
-

@@ -12,9 +12,23 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, FromClause, Select, Subquery, case, func, literal, null, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Select,
+    Subquery,
+    Text,
+    case,
+    cast,
+    column,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+)
 from sqlalchemy.sql.expression import values
-from sqlalchemy import BigInteger, Integer, Text, cast, column, or_
 
 from engine.definitions.campaign import Care, Trigger
 from engine.definitions.policy import Policy
@@ -148,13 +162,8 @@ def _days(span: Span, zone: str) -> FromClause:
         for real in _dates(span, zone)
         for when in _celebrated(real)
     ]
-    return values(
-        column("month", Integer),
-        column("day", Integer),
-        column("year", Integer),
-        column("midnight", BigInteger),
-        name="days",
-    ).data(rows)
+    names = (column(name, BigInteger) for name in ("month", "day", "year", "midnight"))
+    return values(*names).data(rows).cte("days")
 
 
 def _dates(span: Span, zone: str) -> Iterator[date]:

@@ -8,8 +8,9 @@ from itertools import pairwise
 from typing import TypedDict
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
+from engine.store.session import insert_ignoring
 from engine.store.tables import zone_offsets
 
 FIRST_YEAR, LAST_YEAR = 1990, 2045
@@ -30,7 +31,7 @@ def ensure_zones(connection: Connection, names: Iterable[str]) -> None:
     there = set(connection.execute(select(zone_offsets.c.zone).distinct()).scalars())
     rows = [row for name in sorted(set(names) - there) for row in zone_rows(name)]
     if rows:
-        connection.execute(insert(zone_offsets), rows)
+        connection.execute(insert_ignoring(connection, zone_offsets, ("zone", "from_epoch")), rows)
 
 
 def zone_rows(name: str) -> list[ZoneRow]:

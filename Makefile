@@ -1,0 +1,49 @@
+# Every target sets up what it needs; a fresh machine needs Python 3.11 with pip and venv, and make.
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+ROWS   ?=
+FIGURE ?=
+STORE  ?= sqlite
+
+.PHONY: setup demo test check format bench soak clean
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; $(PYTHON) is older (make PYTHON=/path/to/python3.11)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
+	@$(BIN)/uv sync --quiet --frozen --inexact
+	@touch $@
+
+$(VENV)/.developing: $(VENV)/.installed
+	@$(BIN)/uv sync --quiet --frozen --inexact --extra dev
+	@touch $@
+
+demo: setup
+	@$(BIN)/yanshu demo
+
+check: $(VENV)/.developing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/.developing
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: check
+	@tests/services.sh
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+bench: $(VENV)/.developing
+	$(BIN)/python -m bench $(if $(ROWS),--rows $(ROWS))
+
+soak: $(VENV)/.developing
+	$(BIN)/python -m tests.soak --figure $(FIGURE) --store $(STORE)
+
+clean:
+	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

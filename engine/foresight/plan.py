@@ -1,0 +1,305 @@
+"""The plan: what applying the files would change, who would get what and when, what it would cost. Reads only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from engine.audience.compiler import PEOPLE, Scope, matches
+from engine.customers.consent import permissions
+from engine.customers.profile import ensure_fresh
+from engine.definitions.campaign import Campaign, Care
+from engine.definitions.loader import Definitions
+from engine.foresight.apply import refuse_broken_templates
+from engine.foresight.changes import Change, compare, fingerprint, wanted
+from engine.foresight.sample import sms_parts
+from engine.planning.expansion import horizon
+from engine.planning.occurrences import due_by_zone, occurrence
+from engine.planning.triggers import Span, due_rows
+from engine.settings import Settings
+from engine.store.session import Store
+from engine.store.tables import customers, deliveries
+from engine.store.zones import ensure_zones
+
+FEW = 100
+"""Under this many people a campaign is hardly worth its fixed work: the plan says so."""
+SHORT_LEAD = timedelta(days=3)
+"""A mailing takes three days and more to prepare."""
+_CHUNK = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sendings:
+    """What one campaign or care rule would do: a campaign for its date, a care rule within the horizon."""
+
+    id: str
+    kind: str
+    message_class: str
+    first: datetime | None
+    last: datetime | None
+    people: int
+    already: int  # who have it from this occurrence before
+    by_channel: Mapping[str, int]  # who would be reached by it, as the gate chooses
+    left_out: Mapping[str, int]  # reason → people
+    sms_parts: int
+    cost: Decimal
+    warnings: Sequence[str] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    changes: Sequence[Change]
+    sendings: Sequence[Sendings]
+    fingerprint: str
+    currency: str
+    horizon: timedelta
+
+    @property
+    def has_changes(self) -> bool:
+        return any(change.what != "unchanged" for change in self.changes)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "fingerprint": self.fingerprint,
+            "changes": [
+                {"what": c.what, "kind": c.kind, "name": c.name, "file": c.path}
+                for c in self.changes
+                if c.what != "unchanged"
+            ],
+            "sendings": [_plain(sending) for sending in self.sendings],
+            "currency": self.currency,
+            "horizon_days": self.horizon.days,
+        }
+
+    def as_text(self) -> str:
+        signs = {"added": "+", "changed": "~", "removed": "-"}
+        lines = [f"{signs[c.what]} {c.kind} {c.name}" for c in self.changes if c.what in signs]
+        lines = lines or ["nothing to change: the files are what is in force"]
+        lines.append("")
+        for sending in self.sendings:
+            lines += _sentences(sending, self)
+        return "\n".join(lines).rstrip()
+
+
+def make_plan(store: Store, definitions: Definitions, settings: Settings, now: datetime) -> Plan:
+    """What would happen. Raises DefinitionsError for templates that do not hold; writes nothing but profiles and zones."""
+    refuse_broken_templates(definitions, settings)
+    policy = definitions.policy
+    ensure_fresh(store, policy, now)
+    with store.write() as connection:
+        zones = [
+            zone
+            for zone in connection.execute(select(customers.c.timezone).distinct()).scalars()
+            if zone
+        ]
+        ensure_zones(connection, {*zones, policy.timezone})
+    new = wanted(definitions)
+    with store.read() as connection:
+        look = _Look(connection, definitions, settings, now, {*zones, policy.timezone})
+        return Plan(
+            changes=compare(connection, new),
+            sendings=[look.at(definition) for definition in definitions.sendable().values()],
+            fingerprint=fingerprint(connection, new),
+            currency=policy.prices.currency,
+            horizon=horizon(policy),
+        )
+
+
+@dataclass
+class _Look:
+    connection: Connection
+    definitions: Definitions
+    settings: Settings
+    now: datetime
+    zones: set[str]
+
+    def at(self, definition: Campaign | Care) -> Sendings:
+        if isinstance(definition, Campaign):
+            return self._campaign(definition)
+        return self._care(definition)
+
+    def _campaign(self, campaign: Campaign) -> Sendings:
+        policy = self.definitions.policy
+        when = occurrence(campaign.schedule, policy.timezone, self.zones)
+        due = due_by_zone(campaign.schedule, policy.timezone, self.zones).values()
+        spread = campaign.schedule.spread.delta if campaign.schedule.spread else timedelta()
+        query = (
+            select(customers).select_from(PEOPLE).where(matches(campaign.audience, self._scope()))
+        )
+        already = self.connection.execute(
+            select(func.count()).where(
+                deliveries.c.definition == campaign.id, deliveries.c.anchor == when.text
+            )
+        ).scalar_one()
+        reach = self._reach(campaign, query)
+        warnings = _campaign_warnings(campaign, when.starts_at, reach, self.now)
+        return self._sendings(campaign, reach, min(due), max(due) + spread, already, warnings)
+
+    def _care(self, care: Care) -> Sendings:
+        policy = self.definitions.policy
+        span = Span(self.now - care.trigger.grace.delta, self.now + horizon(policy))
+        found = due_rows(care, policy, span)
+        people = PEOPLE.join(found, found.c.customer_id == customers.c.id)
+        chosen = matches(care.audience, self._scope())
+        first, last = self.connection.execute(
+            select(func.min(found.c.due), func.max(found.c.due)).select_from(people).where(chosen)
+        ).one()
+        reach = self._reach(care, select(customers).select_from(people).where(chosen))
+        return self._sendings(care, reach, _moment(first), _moment(last), 0, ())
+
+    def _sendings(
+        self,
+        definition: Campaign | Care,
+        reach: _Reach,
+        first: datetime | None,
+        last: datetime | None,
+        already: int,
+        warnings: Sequence[str],
+    ) -> Sendings:
+        prices = self.definitions.policy.prices
+        parts = reach.by_channel["sms"] * sms_parts(
+            self.definitions, self.settings, definition, reach.sample, self.now
+        )
+        cost = reach.by_channel["email"] * prices.email + parts * prices.sms
+        return Sendings(
+            id=definition.id,
+            kind=definition.kind,
+            message_class=definition.message_class,
+            first=first,
+            last=last,
+            people=reach.people,
+            already=already,
+            by_channel={name: count for name, count in reach.by_channel.items() if count},
+            left_out=dict(reach.left_out),
+            sms_parts=parts,
+            cost=cost,
+            warnings=tuple(warnings),
+        )
+
+    def _scope(self) -> Scope:
+        policy = self.definitions.policy
+        return Scope(self.now, policy.timezone, policy, self.definitions.segments)
+
+    def _reach(self, definition: Campaign | Care, query: Any) -> _Reach:
+        reach = _Reach(Counter(), Counter(), [])
+        for rows in self._chunks(query):
+            reach.count(self.connection, self.definitions, definition, rows, self.now)
+        return reach
+
+    def _chunks(self, query: Any) -> Iterator[Sequence[Any]]:
+        result = self.connection.execution_options(yield_per=_CHUNK).execute(query)
+        yield from result.partitions(_CHUNK)
+
+
+@dataclass
+class _Reach:
+    """Whom a definition reaches by which channel, as the gate would choose today (caps and hours aside)."""
+
+    by_channel: Counter[str]
+    left_out: Counter[str]
+    sample: list[Any]
+    people: int = 0
+
+    def count(
+        self,
+        connection: Connection,
+        definitions: Definitions,
+        definition: Campaign | Care,
+        rows: Sequence[Any],
+        now: datetime,
+    ) -> None:
+        channels = definition.steps[0].channels
+        wanted_keys = [
+            (hashed, channel, definition.message_class)
+            for row in rows
+            for channel in channels
+            if (hashed := _address_hash(row, channel, now))
+        ]
+        allowed = permissions(connection, definitions.policy, wanted_keys)
+        for row in rows:
+            self.people += 1
+            self._place(row, channels, definition.message_class, allowed, now)
+
+    def _place(
+        self, row: Any, channels: Sequence[str], message_class: str, allowed: Any, now: datetime
+    ) -> None:
+        if row.malicious:
+            self.left_out["malicious"] += 1
+            return
+        reason = "no address"
+        for channel in channels:
+            hashed = _address_hash(row, channel, now)
+            if hashed is None:
+                continue
+            permission = allowed[hashed, channel, message_class]
+            if permission.allowed:
+                self.by_channel[channel] += 1
+                if channel == "sms" and len(self.sample) < FEW:
+                    self.sample.append(row._mapping)
+                return
+            reason = permission.reason
+        self.left_out[reason] += 1
+
+
+def _address_hash(row: Any, channel: str, now: datetime) -> str | None:
+    if channel == "email":
+        return row.email_hash  # type: ignore[no-any-return]
+    if row.phone_valid_until is not None and row.phone_valid_until < now:
+        return None
+    return row.phone_hash  # type: ignore[no-any-return]
+
+
+def _campaign_warnings(
+    campaign: Campaign, starts_at: datetime, reach: _Reach, now: datetime
+) -> list[str]:
+    warnings = []
+    if starts_at + campaign.schedule.expires.delta < now:
+        warnings.append("its time has passed: everybody would be skipped as expired")
+    elif starts_at - now < SHORT_LEAD:
+        warnings.append("it is due in less than three days: a mailing takes longer to prepare well")
+    reached = sum(reach.by_channel.values())
+    if reached < FEW:
+        warnings.append(f"it reaches only {reached} people")
+    if reach.people and sum(reach.left_out.values()) * 10 >= reach.people * 4:
+        warnings.append(
+            f"{sum(reach.left_out.values())} of {reach.people} people cannot be reached"
+        )
+    return warnings
+
+
+def _moment(epoch: int | None) -> datetime | None:
+    return None if epoch is None else datetime.fromtimestamp(int(epoch), UTC)
+
+
+def _plain(sending: Sendings) -> dict[str, Any]:
+    plain = asdict(sending)
+    for key in ("first", "last"):
+        plain[key] = plain[key].isoformat() if plain[key] else None
+    return {**plain, "cost": str(sending.cost), "warnings": list(sending.warnings)}
+
+
+def _sentences(sending: Sendings, plan: Plan) -> list[str]:
+    when = "nothing due"
+    if sending.first and sending.last:
+        when = f"{sending.first:%Y-%m-%d %H:%M} to {sending.last:%Y-%m-%d %H:%M} UTC"
+    reached = (
+        ", ".join(f"{count} by {name}" for name, count in sending.by_channel.items()) or "nobody"
+    )
+    scope = "" if sending.kind == "campaign" else f" within {plan.horizon.days} days"
+    lines = [
+        f"{sending.kind} {sending.id} ({sending.message_class}): {sending.people} people{scope}, {when}",
+        f"    reaches {reached}; about {sending.cost:.2f} {plan.currency}"
+        + (f" ({sending.sms_parts} SMS parts)" if sending.sms_parts else ""),
+    ]
+    if sending.already:
+        lines.append(f"    {sending.already} of them have it planned or sent already")
+    lines += [
+        f"    left out: {count} {reason}" for reason, count in sorted(sending.left_out.items())
+    ]
+    return lines + [f"    warning: {warning}" for warning in sending.warnings]
