@@ -122,6 +122,13 @@ class Wire:
             return self._several_lines(line, phase, patience or self._allowed(phase))
         return _single(line) or _unreadable(line, phase)
 
+    def consume(self, usual: re.Pattern[bytes]) -> bool:
+        """Take all that is buffered if `usual` matches the whole of it: several expected replies in one step."""
+        if usual.fullmatch(self._buffer, self._at):
+            self._at = len(self._buffer)
+            return True
+        return False
+
     def last_words(self) -> Reply | None:
         """What the server said before it hung up, if anything; for a connection whose write failed."""
         try:

@@ -1,0 +1,527 @@
+"""What the connection says of each letter agrees with what the server got, wherever the conversation is cut."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+from collections import Counter
+from itertools import product
+from pathlib import Path
+
+import pytest
+from fault_smtp import PHASES, Fault, FaultServer, Phase
+
+from engine.channels.base import Accepted, Envelope, Outcome, Refused, Unknown
+from engine.channels.smtp import MAX_WINDOW, SmtpConnection
+from engine.channels.wire import Timeouts
+from engine.settings import SmtpSettings
+from engine.smtp_replies import ReplyKind
+
+SHORT = Timeouts(
+    connect=2, greeting=0.5, ehlo=0.5, starttls=1, tls=2, auth=1, mail=0.5, rcpt=0.5, data=0.5,
+    body=0.5, dot=0.5, rset=0.5,
+)  # fmt: skip
+PATIENT = Timeouts(*[5.0] * 12)
+BEFORE_THE_DOT = ("greeting", "ehlo", "mail", "rcpt", "data")
+modes = pytest.mark.parametrize("pipelining", [True, False], ids=["pipelined", "step-by-step"])
+
+
+def letters(count: int, *, size: int = 3_000, first: int = 0) -> list[Envelope]:
+    return [letter(f"d{first + n}", f"c{first + n}@shop.example", size=size) for n in range(count)]
+
+
+def letter(delivery: str, recipient: str = "c@shop.example", *, size: int = 3_000) -> Envelope:
+    head = f"X-Delivery-Id: {delivery}\r\nSubject: hello\r\n\r\n".encode()
+    lines = (b"A line of seventy-odd characters that says nothing in particular ....\r\n") * (
+        size // 70
+    )
+    return Envelope(delivery, "bounce@shop.example", recipient, head + lines)
+
+
+def connect(
+    server: FaultServer, timeouts: Timeouts = PATIENT, **settings: object
+) -> SmtpConnection:
+    wanted = {"host": "127.0.0.1", "port": server.port, **settings}
+    return SmtpConnection(SmtpSettings.model_validate(wanted), timeouts)
+
+
+def send(connection: SmtpConnection, envelopes: list[Envelope]) -> list[Outcome]:
+    """The outcomes in the order of the envelopes; every one has exactly one."""
+    found = list(connection.send_window(envelopes))
+    assert sorted(index for index, _ in found) == list(range(len(envelopes)))
+    return [outcome for _, outcome in sorted(found, key=lambda pair: pair[0])]
+
+
+def agrees(outcome: Outcome, copies: int) -> bool:
+    """The oracle: what the server got, against what the connection said."""
+    if isinstance(outcome, Accepted):
+        return copies == 1
+    if isinstance(outcome, Refused):
+        return copies == 0
+    return copies in (0, 1)
+
+
+@modes
+def test_a_window_arrives_whole_and_in_order(pipelining: bool) -> None:
+    with FaultServer(pipelining=pipelining) as server:
+        connection = connect(server)
+        for window in range(3):
+            outcomes = send(connection, letters(MAX_WINDOW, first=window * MAX_WINDOW))
+            assert all(isinstance(outcome, Accepted) for outcome in outcomes)
+        connection.close()
+        assert [one.delivery for one in server.letters] == [f"d{n}" for n in range(24)]
+        assert [one.body for one in server.letters] == [one.body for one in letters(24)]
+        assert server.connections == 1
+
+
+def test_one_write_carries_a_body_and_the_next_opening() -> None:
+    with FaultServer() as server:
+        connection = connect(server)
+        send(connection, letters(3))
+        expected = ["MAIL", "RCPT", "DATA"] * 3
+        assert [command.split(" ")[0] for command in server.commands[1:]] == expected
+        connection.close()
+
+
+@modes
+@pytest.mark.parametrize(
+    ("action", "position"),
+    [*product(["drop", "reset"], [0, 3, 7]), ("stall", 3)],
+    ids=str,
+)
+@pytest.mark.parametrize("phase", PHASES)
+def test_each_letters_outcome_agrees_with_what_the_server_got(
+    phase: Phase, action: str, position: int, pipelining: bool
+) -> None:
+    per_connection = phase in ("greeting", "ehlo")
+    fault = Fault(phase, action, at=0 if per_connection else position)  # type: ignore[arg-type]
+    with FaultServer(pipelining=pipelining, faults=[fault]) as server:
+        connection = connect(server, SHORT if action == "stall" else PATIENT)
+        outcomes = send(connection, letters(MAX_WINDOW))
+        connection.close()
+        server.wait_until_closed()
+        copies = Counter(one.delivery for one in server.letters)
+        for number, outcome in enumerate(outcomes):
+            assert agrees(outcome, copies[f"d{number}"]), (number, outcome)
+        struck = 0 if per_connection else position
+        check_struck(outcomes[struck], phase, copies[f"d{struck}"])
+        assert all(isinstance(outcome, Accepted) for outcome in outcomes[:struck])
+        if phase != "reply":  # there the 250 may still have been read before the reset
+            assert all(untouched(outcome) for outcome in outcomes[struck + 1 :])
+
+
+def check_struck(outcome: Outcome, phase: Phase, copies: int) -> None:
+    if phase in BEFORE_THE_DOT:
+        assert isinstance(outcome, Refused)
+        assert not outcome.permanent
+        assert (outcome.phase, outcome.kind) == (phase, ReplyKind.CONNECTION)
+    elif phase == "body":  # a small letter is wholly in the kernel by then: nobody can know
+        assert isinstance(outcome, Unknown)
+        assert copies == 0
+    elif phase == "dot":
+        assert isinstance(outcome, Unknown)
+        assert copies == 1
+    else:
+        assert isinstance(outcome, Accepted | Unknown)
+        assert copies == 1
+
+
+def untouched(outcome: Outcome) -> bool:
+    """Never started: a later try cannot repeat it."""
+    return (
+        isinstance(outcome, Refused)
+        and not outcome.permanent
+        and outcome.phase in ("not started", "greeting", "ehlo")
+    )
+
+
+@modes
+@pytest.mark.parametrize("phase", ["greeting", "ehlo", "mail", "rcpt", "data", "dot"])
+def test_421_at_any_time_is_never_permanent_and_ends_the_connection(
+    phase: Phase, pipelining: bool
+) -> None:
+    fault = Fault(phase, "say", reply="421 4.3.2 user unknown, going down")
+    with FaultServer(pipelining=pipelining, faults=[fault]) as server:
+        connection = connect(server)
+        first, second = send(connection, letters(2))
+        assert isinstance(first, Refused)
+        assert first.phase == phase
+        assert not first.permanent
+        assert untouched(second)
+        assert server.letters == []
+        assert all(isinstance(one, Accepted) for one in send(connection, letters(2)))
+        connection.close()
+        assert server.connections == 2
+
+
+@modes
+def test_a_big_letter_cut_in_the_middle_was_certainly_not_taken(pipelining: bool) -> None:
+    fault = Fault("body", "drop", at=1)
+    with FaultServer(pipelining=pipelining, faults=[fault]) as server:
+        connection = connect(server)
+        outcomes = send(connection, [letter("a"), letter("b", size=20_000_000), letter("c")])
+        assert isinstance(outcomes[0], Accepted)
+        assert isinstance(outcomes[1], Refused)
+        assert (outcomes[1].phase, outcomes[1].permanent) == ("body", False)
+        assert untouched(outcomes[2])
+        assert [one.delivery for one in server.letters] == ["a"]
+        connection.close()
+
+
+def test_a_server_that_stops_reading_a_big_letter_times_out_before_the_dot() -> None:
+    with FaultServer(faults=[Fault("body", "delay", seconds=30)]) as server:
+        connection = connect(server, SHORT)
+        (outcome,) = send(connection, [letter("a", size=20_000_000)])
+        assert isinstance(outcome, Refused)
+        assert (outcome.phase, outcome.reply) == ("body", "no progress within 0.5 s")
+        connection.close()
+
+
+def test_what_the_server_said_while_a_big_letter_was_written_is_its_refusal() -> None:
+    fault = Fault("body", "say", reply="552 5.3.4 message size exceeds fixed limit")
+    with FaultServer(faults=[fault]) as server:
+        connection = connect(server)
+        (outcome,) = send(connection, [letter("a", size=20_000_000)])
+        assert isinstance(outcome, Refused)
+        connection.close()
+
+
+@modes
+@pytest.mark.parametrize("phase", ["mail", "rcpt", "data", "dot"])
+def test_a_refused_letter_leaves_the_rest_of_its_window_alone(
+    phase: Phase, pipelining: bool
+) -> None:
+    fault = Fault(phase, "say", at=1, reply="550 5.7.1 not today")
+    with FaultServer(pipelining=pipelining, faults=[fault]) as server:
+        connection = connect(server)
+        outcomes = send(connection, letters(4))
+        refused = outcomes.pop(1)
+        assert isinstance(refused, Refused)
+        assert (refused.phase, refused.permanent, refused.kind) == (phase, True, ReplyKind.POLICY)
+        assert all(isinstance(outcome, Accepted) for outcome in outcomes)
+        assert [one.delivery for one in server.letters] == ["d0", "d2", "d3"]
+        assert all(isinstance(one, Accepted) for one in send(connection, letters(1, first=9)))
+        connection.close()
+        assert server.connections == 1
+
+
+@modes
+@pytest.mark.parametrize("position", [0, 1, 2])
+@pytest.mark.parametrize("lone_dot", ["554 5.5.1 no valid recipients", "250 2.0.0 Ok: queued"])
+def test_354_after_a_refused_recipient_is_answered_with_a_lone_dot_that_accepts_nothing(
+    lone_dot: str, position: int, pipelining: bool
+) -> None:
+    replies = {f"c{position}@shop.example": ["550 5.1.1 User unknown"]}
+    with FaultServer(
+        pipelining=pipelining,
+        replies=replies,
+        data_without_recipient="354 go on",
+        lone_dot=lone_dot,
+    ) as server:
+        connection = connect(server)
+        outcomes = send(connection, letters(3))
+        refused = outcomes.pop(position)
+        assert isinstance(refused, Refused)
+        assert (refused.phase, refused.kind) == ("rcpt", ReplyKind.BAD_ADDRESS)
+        assert all(isinstance(outcome, Accepted) for outcome in outcomes)
+        assert len(server.letters) == 2
+        assert all(isinstance(one, Accepted) for one in send(connection, letters(1, first=9)))
+        connection.close()
+        assert server.connections == 1
+
+
+@modes
+def test_a_greylisted_recipient_is_taken_at_the_second_try(pipelining: bool) -> None:
+    replies = {"c0@shop.example": ["450 4.2.0 Greylisted, try again", "250 2.1.5 Ok"]}
+    with FaultServer(pipelining=pipelining, replies=replies) as server:
+        connection = connect(server)
+        first, second = send(connection, letters(2))
+        assert isinstance(first, Refused)
+        assert (first.kind, first.permanent) == (ReplyKind.GREYLISTED, False)
+        assert isinstance(second, Accepted)
+        (again,) = send(connection, letters(1))
+        assert isinstance(again, Accepted)
+        connection.close()
+
+
+def test_a_connection_that_the_server_closed_while_idle_is_replaced_unseen() -> None:
+    with FaultServer() as server:
+        connection = connect(server)
+        send(connection, letters(1))
+        server.hang_up()
+        server.wait_until_closed()
+        outcomes = send(connection, letters(MAX_WINDOW, first=1))
+        assert all(isinstance(outcome, Accepted) for outcome in outcomes)
+        connection.close()
+        assert server.connections == 2
+        assert len(server.letters) == 1 + MAX_WINDOW
+
+
+def test_leaving_a_window_early_costs_the_connection_and_nothing_else() -> None:
+    with FaultServer() as server:
+        connection = connect(server)
+        abandoned = connection.send_window(letters(3))
+        assert next(abandoned)[0] == 0
+        assert all(isinstance(one, Accepted) for one in send(connection, letters(2, first=5)))
+        abandoned.close()  # type: ignore[attr-defined]
+        assert all(isinstance(one, Accepted) for one in send(connection, letters(1, first=8)))
+        connection.close()
+        assert [one.delivery for one in server.letters] == ["d0", "d5", "d6", "d8"]
+        assert server.connections == 2
+
+
+@modes
+def test_on_transmit_is_called_for_the_letters_whose_content_is_written_and_no_others(
+    pipelining: bool,
+) -> None:
+    replies = {"c1@shop.example": ["550 5.1.1 User unknown"]}
+    faults = [Fault("data", "drop", at=3)]
+    with FaultServer(pipelining=pipelining, replies=replies, faults=faults) as server:
+        connection = connect(server)
+        transmitted: list[int] = []
+        list(connection.send_window(letters(5), transmitted.append))
+        assert transmitted == [0, 2]
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "hello",
+        "25",
+        "999 no such code",
+        "250-no end\r\n251 other code",
+        "250 2.1.0 Ok\r\n250 twice",
+    ],
+)
+@modes
+def test_an_unreadable_or_surplus_reply_before_the_dot_is_no_acceptance(
+    reply: str, pipelining: bool
+) -> None:
+    fault = Fault("data", "say", reply=reply)
+    with FaultServer(pipelining=pipelining, faults=[fault]) as server:
+        connection = connect(server, SHORT)
+        first, second = send(connection, letters(2))
+        assert isinstance(first, Refused)
+        assert (first.permanent, first.kind) == (False, ReplyKind.CONNECTION)
+        assert untouched(second)
+        assert server.letters == []
+        connection.close()
+
+
+def test_a_surplus_reply_after_354_is_not_taken_for_the_answer_to_the_dot() -> None:
+    fault = Fault("data", "say", reply="354 go on\r\n250 2.0.0 Ok: queued")
+    with FaultServer(pipelining=False, faults=[fault]) as server:
+        connection = connect(server, SHORT)
+        (outcome,) = send(connection, letters(1))
+        assert isinstance(outcome, Refused)
+        assert "out of step" in outcome.reply
+        connection.close()
+
+
+@pytest.mark.parametrize("reply", ["gibberish", "354 more?", "2" * 9_000])
+def test_an_unreadable_reply_to_the_dot_leaves_the_letter_uncertain(reply: str) -> None:
+    with FaultServer(faults=[Fault("dot", "say", reply=reply)]) as server:
+        connection = connect(server, SHORT)
+        first, second = send(connection, letters(2))
+        assert isinstance(first, Unknown)
+        assert untouched(second)
+        connection.close()
+
+
+def test_a_reply_of_endless_lines_is_given_up() -> None:
+    endless = "\r\n".join(["250-more"] * 500)
+    with FaultServer(faults=[Fault("mail", "say", reply=endless)]) as server:
+        connection = connect(server)
+        (outcome,) = send(connection, letters(1))
+        assert isinstance(outcome, Refused)
+        assert outcome.reply == "unreadable reply: it does not end"
+        connection.close()
+
+
+def test_a_slow_reply_within_its_time_out_is_waited_for() -> None:
+    with FaultServer(faults=[Fault("dot", "delay", seconds=0.5)]) as server:
+        connection = connect(server)
+        assert isinstance(send(connection, letters(1))[0], Accepted)
+        connection.close()
+
+
+def test_an_unreachable_relay_refuses_the_window_for_now() -> None:
+    with FaultServer() as server:
+        port = server.port
+    connection = SmtpConnection(SmtpSettings(host="127.0.0.1", port=port), SHORT)
+    for outcome in send(connection, letters(2)):
+        assert isinstance(outcome, Refused)
+        assert (outcome.phase, outcome.permanent) == ("connect", False)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["a@b.example\r\nRCPT TO:<x@y.example>", "a b@c.example", "<a@b.example>", "a\0@b.example", "a",
+     "@b.example", "a@", "", "a@b\x85.example"],
+)  # fmt: skip
+def test_an_address_that_could_break_a_command_never_touches_the_wire(address: str) -> None:
+    with FaultServer() as server:
+        connection = connect(server)
+        bad, good = send(connection, [letter("bad", address), letter("good")])
+        assert isinstance(bad, Refused)
+        assert (bad.phase, bad.permanent) == ("address", True)
+        assert isinstance(good, Accepted)
+        connection.close()
+        assert [one.delivery for one in server.letters] == ["good"]
+
+
+@modes
+def test_lines_that_begin_with_a_dot_arrive_as_they_were(pipelining: bool) -> None:
+    body = b".first\r\nX-Delivery-Id: dots\r\n\r\n.\r\n..\r\n.a\r\n\r\n.\r\nend"
+    with FaultServer(pipelining=pipelining) as server:
+        connection = connect(server)
+        outcomes = send(connection, [Envelope("dots", "a@b.example", "c@d.example", body)] * 2)
+        assert all(isinstance(outcome, Accepted) for outcome in outcomes)
+        connection.close()
+        assert [one.body for one in server.letters] == [body + b"\r\n"] * 2
+
+
+def test_8_bit_content_is_declared_where_the_server_offers_it() -> None:
+    body = "X-Delivery-Id: a\r\n\r\n雁书\r\n".encode()
+    with FaultServer() as server:
+        connection = connect(server)
+        send(connection, [Envelope("a", "a@b.example", "c@d.example", body), letter("plain")])
+        connection.close()
+        assert server.letters[0].body == body
+        mails = [command for command in server.commands if command.startswith("MAIL")]
+        assert [mail.endswith(" BODY=8BITMIME") for mail in mails] == [True, False]
+
+
+def test_an_internationalised_domain_is_sent_as_ascii_and_a_local_part_needs_smtputf8() -> None:
+    with FaultServer() as server:
+        connection = connect(server)
+        domain, local = send(
+            connection, [letter("a", "li@例子.example"), letter("b", "李@shop.example")]
+        )
+        assert isinstance(domain, Accepted)
+        assert server.letters[0].recipients == ("li@xn--fsqu00a.example",)
+        assert isinstance(local, Refused)
+        assert local.permanent
+        connection.close()
+    with FaultServer(extensions=("SMTPUTF8",)) as server:
+        connection = connect(server)
+        assert isinstance(send(connection, [letter("b", "李@shop.example")])[0], Accepted)
+        connection.close()
+
+
+def test_a_letter_above_the_announced_size_is_refused_before_it_is_sent() -> None:
+    with FaultServer(extensions=("SIZE 5000",)) as server:
+        connection = connect(server)
+        big, small = send(connection, [letter("big", size=9_000), letter("small")])
+        assert isinstance(big, Refused)
+        assert (big.permanent, big.kind) == (True, ReplyKind.PERMANENT)
+        assert isinstance(small, Accepted)
+        connection.close()
+
+
+def test_a_window_is_never_larger_than_eight() -> None:
+    connection = SmtpConnection(SmtpSettings(host="127.0.0.1", port=1))
+    with pytest.raises(ValueError, match="at most 8"):
+        list(connection.send_window(letters(9)))
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate for localhost with its key, in one file."""
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+         "-keyout", str(path), "-out", str(path.with_suffix(".crt"))],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    path.write_text(path.read_text() + path.with_suffix(".crt").read_text())
+    return path
+
+
+@pytest.fixture
+def tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    return context
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_letters_and_login_go_over_tls(
+    security: str, tls: ssl.SSLContext, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.with_suffix(".crt")))
+    login = ("shop", "s3cret")
+    with FaultServer(tls=tls, implicit_tls=security == "tls", login=login) as server:
+        connection = connect(
+            server, host="localhost", security=security, username="shop", password="s3cret"
+        )
+        for window in range(2):
+            outcomes = send(connection, letters(MAX_WINDOW, first=window * 8, size=40_000))
+            assert all(isinstance(outcome, Accepted) for outcome in outcomes), outcomes
+        assert len(server.letters) == 16
+        server.hang_up()
+        server.wait_until_closed()
+        assert isinstance(send(connection, letters(1))[0], Accepted)
+        connection.close()
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_a_certificate_that_nobody_vouches_for_is_refused_unless_told_otherwise(
+    security: str, tls: ssl.SSLContext
+) -> None:
+    with FaultServer(tls=tls, implicit_tls=security == "tls") as server:
+        connection = connect(server, host="localhost", security=security)
+        (outcome,) = send(connection, letters(1))
+        assert isinstance(outcome, Refused)
+        assert (outcome.phase, outcome.permanent) == ("tls", False)
+        assert "certificate not trusted" in outcome.reply
+        connection = connect(server, host="localhost", security=security, verify_certificate=False)
+        assert isinstance(send(connection, letters(1))[0], Accepted)
+        connection.close()
+
+
+def test_a_relay_without_starttls_gets_neither_letter_nor_password() -> None:
+    with FaultServer(login=("shop", "s3cret")) as server:
+        connection = connect(server, security="starttls", username="shop", password="s3cret")
+        (outcome,) = send(connection, letters(1))
+        assert isinstance(outcome, Refused)
+        assert (outcome.phase, outcome.kind) == ("starttls", ReplyKind.RELAY)
+        assert [command.split(" ")[0] for command in server.commands] == ["EHLO"]
+
+
+@pytest.mark.parametrize("phase", ["body", "dot"])
+@pytest.mark.parametrize("action", ["drop", "reset", "stall"])
+def test_over_tls_too_a_lost_answer_is_uncertain(
+    phase: Phase, action: str, tls: ssl.SSLContext
+) -> None:
+    fault = Fault(phase, action, at=1)  # type: ignore[arg-type]
+    with FaultServer(tls=tls, implicit_tls=True, faults=[fault]) as server:
+        connection = connect(server, SHORT, security="tls", verify_certificate=False)
+        outcomes = send(connection, letters(3))
+        connection.close()
+        server.wait_until_closed()
+        assert isinstance(outcomes[0], Accepted)
+        assert isinstance(outcomes[1], Unknown)
+        assert untouched(outcomes[2])
+
+
+@pytest.mark.parametrize("mechanisms", ["AUTH PLAIN LOGIN", "AUTH LOGIN", "AUTH=LOGIN PLAIN"])
+def test_login_uses_a_mechanism_that_is_offered(mechanisms: str) -> None:
+    with FaultServer(login=("shop", "s3cret"), extensions=(mechanisms,)) as server:
+        connection = connect(server, username="shop", password="s3cret")
+        assert connection.open() is None
+        connection.close()
+
+
+@pytest.mark.parametrize("mechanisms", ["AUTH PLAIN", "AUTH LOGIN"])
+def test_a_refused_login_holds_the_letters_and_never_repeats_the_password(mechanisms: str) -> None:
+    with FaultServer(login=("shop", "s3cret"), extensions=(mechanisms,)) as server:
+        connection = connect(server, username="shop", password="canary-password")
+        (outcome,) = send(connection, letters(1))
+        assert isinstance(outcome, Refused)
+        assert (outcome.phase, outcome.kind, outcome.permanent) == ("auth", ReplyKind.RELAY, False)
+        assert "canary" not in repr(outcome)
+        assert "canary" not in repr(connection)
