@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -76,6 +75,8 @@ def run(arguments: Sequence[str]) -> int:
     except typer.Abort:
         return _told("stopped", EXIT_ERROR)
     except Exception:
+        import traceback
+
         traceback.print_exc()
         return _told(
             "this is a defect of yanshu; please report it with the lines above", EXIT_ERROR

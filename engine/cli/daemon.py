@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
@@ -85,6 +84,8 @@ def become(session: Session, module: str, *arguments: str) -> NoReturn:
 
 def _attend(session: Session, module: str, *arguments: str) -> int:
     """Run the same as a child and wait for it; signals to stop go on to it. Its exit code, 1 if it was killed."""
+    import subprocess
+
     child = subprocess.Popen(_command(module, arguments), env=project_environment(session))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda caught, _frame: child.send_signal(caught))

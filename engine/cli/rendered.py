@@ -102,17 +102,19 @@ def data_of(session: Session, definition: Campaign | Care, ref: str) -> MessageD
         found = connection.execute(select(customers).where(customers.c.ref == ref)).first()
         if found is None:
             raise YanshuError(f"no customer {ref!r}")
-        order = _latest_order(connection, found.id) if _speaks_of_an_order(definition) else None
+        wanted = _speaks_of_an_order(definition)
+        order = _latest_order(connection, found.id) if wanted else None
         items = _items(connection, order) if order else []
-    return MessageData(
-        delivery=NOBODY,
-        message_id=f"<{NOBODY}@{message_host(session.settings)}>",
+    data = replace(
+        sample_data(session),
         customer=customer_context(found._asdict()),
         order=order_context(order) if order else None,
         items=items,
-        now=session.now(),
-        tracked=False,
     )
+    if wanted and order is None:
+        session.note(f"customer {ref} has no order: a made-up one stands in for it")
+        return replace(sample_data(session), customer=data.customer)
+    return data
 
 
 def sample_data(session: Session) -> MessageData:

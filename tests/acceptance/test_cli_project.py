@@ -1,0 +1,329 @@
+"""The real command in real processes: a project laid down, checked, filled, asked, and steered."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from email import message_from_bytes
+from email.header import decode_header, make_header
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+
+YANSHU = str(Path(sys.executable).parent / "yanshu")
+CUSTOMERS = """\
+id,name,email,phone,city,email_consent
+00001,李雷,li@example.com,13800138000,上海,yes
+00002,韩梅梅,han@example.com,,杭州,yes
+00003,Jim,,,北京,
+"""
+ORDERS = """\
+id,customer_id,placed_at,amount,status
+o1,00001,2026-09-20T10:00,300,received
+o2,00001,2026-09-21T10:00,300,received
+o3,00001,2026-09-22T10:00,300,received
+o4,00001,2026-09-23T10:00,300,received
+o5,00001,2026-09-24T10:00,300,received
+o6,00002,2026-01-05T10:00,88,received
+"""
+NOW = ("--now", "2026-11-24T10:00")
+
+
+def yanshu(
+    *arguments: str, cwd: Path, check: int | None = 0, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command without a terminal; `check`: the exit code that it must have, None for any."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("YANSHU_")
+    }
+    done = subprocess.run(
+        [YANSHU, *arguments],
+        cwd=cwd,
+        env={**inherited, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert check is None or done.returncode == check, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def answer(*arguments: str, cwd: Path, check: int | None = 0) -> dict[str, Any]:
+    """The JSON document that the command answers with."""
+    found = json.loads(yanshu(*arguments, "-o", "json", cwd=cwd, check=check).stdout)
+    assert found["schema_version"] == 1
+    return dict(found)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example shop with three customers and six orders."""
+    folder = tmp_path_factory.mktemp("cli")
+    yanshu("init", "shop", cwd=folder)
+    project = folder / "shop"
+    (folder / "customers.csv").write_text(CUSTOMERS)
+    (folder / "orders.csv").write_text(ORDERS)
+    yanshu("import", "customers", "../customers.csv", *NOW, cwd=project)
+    yanshu("import", "orders", "../orders.csv", *NOW, cwd=project)
+    return project
+
+
+def test_init_lays_down_a_shop_without_a_problem(tmp_path: Path) -> None:
+    found = answer("init", "shop", cwd=tmp_path)
+    project = tmp_path / "shop"
+    assert found["project"] == str(project)
+    assert (project / ".gitignore").read_text() == "var/\n"
+    for name in ("yanshu.toml", "policy.yaml", "campaigns", "care", "segments", "templates/email"):
+        assert (project / name).exists()
+    assert answer("lint", cwd=project)["errors"] == 0
+
+
+def test_init_leaves_a_directory_that_is_in_use_alone(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "mine.txt").write_text("mine")
+    assert "not empty" in yanshu("init", "shop", cwd=tmp_path, check=1).stderr
+    assert [path.name for path in (tmp_path / "shop").iterdir()] == ["mine.txt"]
+
+
+def test_the_project_is_found_from_a_folder_inside_it(shop: Path) -> None:
+    assert answer("status", cwd=shop / "campaigns")["runs"] == []
+    elsewhere = yanshu("status", "-o", "json", cwd=shop.parent, YANSHU_PROJECT=str(shop))
+    assert json.loads(elsewhere.stdout)["runs"] == []
+
+
+def test_secrets_are_readable_by_their_owner_alone(shop: Path) -> None:
+    for name in ("address_key",):
+        assert stat.S_IMODE((shop / "var" / name).stat().st_mode) == 0o600
+
+
+def test_grade_gives_the_worked_case_of_the_trade(shop: Path) -> None:
+    graded = {row["customer_id"]: row for row in answer("grade", *NOW, cwd=shop)["customers"]}
+    assert set(graded) == {"00001", "00002", "00003"}
+    first = graded["00001"]
+    assert (first["r"], first["f"], first["m"], first["value"], first["grade"]) == (4, 4, 2, 24, "S")  # fmt: skip
+    assert graded["00003"]["grade"] is None
+    assert graded["00003"]["class"] == "prospect"
+
+
+def test_grade_shows_people_how_the_grades_are_spread(shop: Path) -> None:
+    shown = yanshu("grade", *NOW, cwd=shop).stdout
+    assert "prospect" in shown
+    assert "%" in shown
+
+
+def test_segments_are_counted_listed_and_explained(shop: Path) -> None:
+    (shop / "segments" / "test-shanghai.yaml").write_text(
+        "kind: segment\nall:\n  - {city: {in: [上海, 杭州]}}\n  - {orders: {gte: 2}}\n"
+    )
+    assert answer("segment", "count", "test-shanghai", *NOW, cwd=shop)["count"] == 1
+    listed = answer("segment", "list", "test-shanghai", *NOW, cwd=shop)["customers"]
+    assert [row["customer_id"] for row in listed] == ["00001"]
+    tree = answer("segment", "explain", "test-shanghai", *NOW, cwd=shop)["tree"]
+    assert [child["count"] for child in tree["children"]] == [2, 1]
+    assert tree["children"][0]["place"] == "segments/test-shanghai.yaml:3"
+    assert "SELECT" in yanshu("segment", "sql", "test-shanghai", *NOW, cwd=shop).stdout
+
+
+def test_a_misspelt_segment_is_answered_with_the_nearest_one(shop: Path) -> None:
+    assert "dormant-vip" in yanshu("segment", "count", "dormnt-vip", cwd=shop, check=1).stderr
+
+
+def test_a_bad_row_is_rejected_and_the_good_ones_land(shop: Path, tmp_path: Path) -> None:
+    file = tmp_path / "more.csv"
+    file.write_text("id,name,email\n00009,Good,good@example.com\n00010,Bad,not-an-address\n")
+    found = answer("import", "customers", str(file), cwd=shop, check=1)
+    assert "not-an-address" in Path(f"{file}.rejected.csv").read_text()
+    assert found["rejected"] == 1
+    assert yanshu("explain", "customer", "00009", cwd=shop).returncode == 0
+
+
+def test_a_dry_run_keeps_nothing(shop: Path, tmp_path: Path) -> None:
+    file = tmp_path / "dry.csv"
+    file.write_text("id,name\n00077,Dry\n")
+    yanshu("import", "customers", str(file), "--dry-run", cwd=shop)
+    assert "no customer" in yanshu("explain", "customer", "00077", cwd=shop, check=1).stderr
+
+
+def test_a_kind_that_is_not_there_yet_says_so(shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("id\n")
+    shown = yanshu("import", "products", str(tmp_path / "x.csv"), cwd=shop, check=1).stderr
+    assert "not supported yet" in shown
+
+
+def test_broken_files_are_told_with_their_place_and_nothing_happens(shop: Path) -> None:
+    broken = shop / "care" / "test-broken.yaml"
+    broken.write_text("kind: care\nclass: car\ntrigger: {event: order.received, delay: 7w}\n")
+    try:
+        shown = yanshu("lint", cwd=shop, check=1).stdout
+        assert "care/test-broken.yaml:2:8: " in shown
+        assert "care/test-broken.yaml:3:" in shown
+        stopped = yanshu("segment", "count", "dormant-vip", cwd=shop, check=1)
+        assert "care/test-broken.yaml:2:8: " in stopped.stderr
+        assert stopped.stdout == ""
+    finally:
+        broken.unlink()
+
+
+def test_a_suppressed_address_is_listed_explained_and_released(shop: Path) -> None:
+    found = answer("suppress", "add", " LI@example.com", "--note", "by phone", cwd=shop)
+    assert (found["channel"], found["new"]) == ("email", True)
+    (row,) = answer("suppress", "list", cwd=shop)["suppressions"]
+    assert (row["address"], row["customer_id"], row["reason"]) == ("li@example.com", "00001", "operator")  # fmt: skip
+    explained = answer("explain", "customer", "--email", "li@example.com", cwd=shop)
+    assert explained["customers"][0]["channels"][0]["suppressed"]["note"] == "by phone"
+    assert answer("suppress", "remove", "li@example.com", cwd=shop)["removed"]
+    assert not answer("suppress", "remove", "li@example.com", cwd=shop, check=1)["removed"]
+    assert "not" in yanshu("suppress", "add", "neither", cwd=shop, check=1).stderr
+
+
+def test_what_changes_much_is_refused_without_a_terminal_and_without_yes(shop: Path) -> None:
+    shown = yanshu("cancel", "all", cwd=shop, check=1)
+    assert "--yes" in shown.stderr
+    assert answer("cancel", "all", "--yes", cwd=shop)["count"] == 0
+
+
+def test_on_a_terminal_a_no_changes_nothing(shop: Path) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [YANSHU, "cancel", "all"], cwd=shop, stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    os.write(ours, b"n\n")
+    assert process.wait(timeout=60) == 1
+    shown = os.read(ours, 4096).decode()
+    os.close(ours)
+    assert "Withdraw everything of all" in shown
+    assert "nothing was changed" in shown
+
+
+def test_a_reader_that_goes_away_is_no_error_worth_a_word(shop: Path) -> None:
+    process = subprocess.Popen(
+        [YANSHU, "schema"], cwd=shop, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    told = process.stderr.read()
+    process.stderr.close()
+    process.wait(timeout=60)
+    assert told == b""
+
+
+def test_postgresql_is_brought_up_to_date_by_hand_alone(
+    shop: Path, postgresql_server: str, tmp_path: Path
+) -> None:
+    from tests.conftest import _named, _on_server
+
+    _on_server(postgresql_server, "CREATE DATABASE cli_empty")
+    where = {"YANSHU_DATABASE_URL": _named(postgresql_server, "cli_empty")}
+    assert "yanshu db upgrade" in yanshu("status", cwd=shop, check=1, **where).stderr
+    assert "empty" in yanshu("db", "status", cwd=shop, check=1, **where).stdout
+    yanshu("db", "upgrade", cwd=shop, **where)
+    yanshu("db", "status", cwd=shop, **where)
+    yanshu("status", cwd=shop, **where)
+    _on_server(postgresql_server, "DROP DATABASE cli_empty WITH (FORCE)")
+
+
+class Mailbox:
+    """Keeps what an SMTP server was given."""
+
+    def __init__(self) -> None:
+        self.letters: list[tuple[list[str], bytes]] = []
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
+        self.letters.append((envelope.rcpt_tos, envelope.content))
+        return "250 kept"
+
+
+@pytest.fixture
+def mailbox() -> Iterator[tuple[Mailbox, int]]:
+    kept = Mailbox()
+    controller = Controller(kept, hostname="127.0.0.1", port=_free_port())
+    controller.start()
+    yield kept, controller.port
+    controller.stop()
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_test_message_is_marked_and_goes_to_its_sender_alone(
+    shop: Path, mailbox: tuple[Mailbox, int]
+) -> None:
+    kept, port = mailbox
+    where = {"YANSHU_SMTP__HOST": "127.0.0.1", "YANSHU_SMTP__PORT": str(port)}
+    done = yanshu(
+        "send-test", "double11-winback", "--to", "me@shop.example", "--customer", "00001",
+        cwd=shop, **where,
+    )  # fmt: skip
+    assert "sent" in done.stdout
+    ((recipients, content),) = kept.letters
+    letter = message_from_bytes(content)
+    assert recipients == ["me@shop.example"]
+    assert str(make_header(decode_header(letter["Subject"]))).startswith("[test] ")
+    assert b"/c/" not in content
+    assert sum(answer("status", cwd=shop)["states"].values()) == 0
+
+
+def test_a_test_message_that_cannot_go_exits_1(shop: Path) -> None:
+    where = {"YANSHU_SMTP__HOST": "127.0.0.1", "YANSHU_SMTP__PORT": str(_free_port())}
+    done = yanshu(
+        "send-test", "double11-winback", "--to", "me@shop.example", cwd=shop, check=1, **where
+    )
+    assert "not sent" in done.stdout
+
+
+def test_preview_writes_the_message_as_files(shop: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found = answer(
+        "preview", "double11-winback", "--customer", "00001", "--channel", "email", "--out", str(out), cwd=shop
+    )  # fmt: skip
+    names = {Path(path).suffix for path in found["files"]}
+    assert names == {".eml", ".html", ".txt"}
+    letter = message_from_bytes(next(out.glob("*.eml")).read_bytes())
+    assert letter["To"]
+    assert letter["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert "李雷" in found["email"]["subject"] + found["email"]["text"]
+
+
+def test_the_doctor_sees_the_mail_server(shop: Path, mailbox: tuple[Mailbox, int]) -> None:
+    _, port = mailbox
+    where = {"YANSHU_SMTP__HOST": "127.0.0.1", "YANSHU_SMTP__PORT": str(port)}
+    found = json.loads(yanshu("doctor", "-o", "json", cwd=shop, **where).stdout)
+    states = {check["name"]: check["state"] for check in found["checks"]}
+    assert found["healthy"]
+    assert states["database"] == states["schema"] == states["zones"] == "ok"
+    assert states["smtp"] == "warning"  # aiosmtpd does not offer PIPELINING
+
+
+def test_the_doctor_says_what_is_wrong_and_exits_1(shop: Path) -> None:
+    loose = shop / "var" / "address_key"
+    loose.chmod(0o644)
+    try:
+        found = answer("doctor", cwd=shop, check=1)
+    finally:
+        loose.chmod(0o600)
+    (secrets,) = [check for check in found["checks"] if check["name"] == "secrets"]
+    assert secrets["state"] == "error"
+    assert "chmod 600" in secrets["detail"]
+    assert not found["healthy"]
+
+
+def test_the_report_of_a_shop_that_sent_nothing_is_empty(shop: Path) -> None:
+    assert answer("report", cwd=shop)["definitions"] == []
+    assert "was ever applied" in yanshu("report", "nonsense", cwd=shop, check=1).stderr
