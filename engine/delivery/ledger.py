@@ -11,6 +11,7 @@ import queue
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -40,11 +41,21 @@ BACK_TO_PLANNED: Mapping[str, Any] = {
 """What a row forgets when it goes back to planned: it no longer uses up a cap, and the gate decides anew."""
 
 
+@dataclass(frozen=True, slots=True)
+class PutOff:
+    """Queued rows that cannot go now: the relay is away. They were not tried."""
+
+    ids: Sequence[int]
+    until: datetime
+    reason: str
+
+
 @dataclass
 class _Request:
     results: Sequence[Result]
     begin: Sequence[int]
     blocked: Mapping[int, str]
+    put_off: PutOff | None
     done: threading.Event = field(default_factory=threading.Event)
     began: Mapping[int, int] = field(default_factory=dict)
     error: BaseException | None = None
@@ -72,13 +83,15 @@ class Ledger:
         results: Sequence[Result],
         begin: Sequence[int] = (),
         blocked: Mapping[int, str] | None = None,
+        put_off: PutOff | None = None,
     ) -> Mapping[int, int]:
-        """Record results, hold the runs in `blocked` (id → reason), mark `begin` as sending; committed on return.
+        """Record results, hold the runs in `blocked` (id → reason), put off what cannot go, mark `begin` as sending;
+        committed on return.
 
         Returns the ids that are really ours to send, with their attempt number: what an operator paused or another
         process recovered in the meantime is not among them.
         """
-        request = _Request(results, begin, blocked or {})
+        request = _Request(results, begin, blocked or {}, put_off)
         self._requests.put(request)
         request.done.wait()
         if request.error is not None:
@@ -117,6 +130,7 @@ class Ledger:
             record(connection, self._worker, [r for request in requests for r in request.results])
             for request in requests:
                 self._block(connection, request.blocked)
+                self._put_off(connection, request.put_off)
             return self._begin(
                 connection, [number for request in requests for number in request.begin]
             )
@@ -141,6 +155,19 @@ class Ledger:
             },
         )
         return {row.id: row.attempts for row in rows}
+
+    def _put_off(self, connection: Connection, put_off: PutOff | None) -> None:
+        if put_off is None or not put_off.ids:
+            return
+        connection.execute(
+            update(deliveries)
+            .where(
+                deliveries.c.id.in_(put_off.ids),
+                deliveries.c.state == State.QUEUED,
+                deliveries.c.worker == self._worker,
+            )
+            .values(**BACK_TO_PLANNED, next_at=put_off.until, reason=put_off.reason)
+        )
 
     def _block(self, connection: Connection, reasons: Mapping[int, str]) -> None:
         for run_id, reason in reasons.items():

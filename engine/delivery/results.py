@@ -17,7 +17,7 @@ LONGEST_RELAY_AWAY = timedelta(minutes=5)
 """The relay could not be reached at all: that says nothing about this delivery, so the next look comes soon: after 5,
 10, 20 … 300 seconds."""
 _JITTER = 0.2
-_NOT_TRIED = frozenset({"connect", "greeting", "ehlo", "starttls", "auth", "not started"})
+_NOT_TRIED = frozenset({"connect", "tls", "greeting", "ehlo", "starttls", "auth", "not started"})
 
 
 class End(StrEnum):
@@ -72,8 +72,7 @@ def judge(sent: Sent, outcome: Outcome, now: datetime) -> Result:
 
 def _refused(sent: Sent, outcome: Refused, now: datetime) -> Result:
     if not outcome.permanent and outcome.phase in _NOT_TRIED:
-        doubled = RELAY_AWAY_AFTER * 2 ** min(sent.attempt - 1, 10)
-        soon = now + _about(min(doubled, LONGEST_RELAY_AWAY))
+        soon = now + relay_away_for(sent.attempt)
         return Result(
             sent, End.RELAY_AWAY, now, outcome.reply, outcome.phase, soon, sent.channel_index
         )
@@ -90,6 +89,12 @@ def _refused(sent: Sent, outcome: Refused, now: datetime) -> Result:
             sent, End.NEXT_CHANNEL, now, outcome.reply, outcome.phase, now, following, suppress
         )
     return Result(sent, End.FAILED, now, outcome.reply, outcome.phase, suppress=suppress)
+
+
+def relay_away_for(failures: int) -> timedelta:
+    """How long to leave a relay alone that could not be reached so many times."""
+    doubled = RELAY_AWAY_AFTER * 2 ** min(failures - 1, 10)
+    return _about(min(doubled, LONGEST_RELAY_AWAY))
 
 
 def _about(delay: timedelta) -> timedelta:

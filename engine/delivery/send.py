@@ -7,113 +7,39 @@ recorded. What a process can leave uncertain when it dies is therefore at most e
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
 from sqlalchemy import Connection, select, update
 
-from engine.channels.base import Envelope, Outcome
+from engine.channels.base import Envelope, Outcome, Refused
 from engine.clock import Clock
 from engine.customers.consent import permissions
+from engine.delivery.lanes import IDLE_SECONDS, Batch, Job, Lane
 from engine.delivery.leases import beat, retire
-from engine.delivery.ledger import BACK_TO_PLANNED, Ledger
+from engine.delivery.ledger import BACK_TO_PLANNED, Ledger, PutOff
 from engine.delivery.letters import Letter, Rendered, Writer, load_letters
-from engine.delivery.results import Result, Sent, judge
+from engine.delivery.results import Result, Sent, judge, relay_away_for
 from engine.errors import RenderingError
 from engine.store.catalog import CatalogReader
 from engine.store.session import Store, waits_out_an_outage
 from engine.store.tables import State, deliveries
 
 _log = structlog.get_logger()
-WINDOW = 8
 HEARTBEAT_SECONDS = 3.0
-_IDLE_SECONDS = 0.5
 
 
 class Transport(Protocol):
     """One way out, used by one thread: an SMTP connection or a gateway."""
 
+    def open(self) -> Refused | None:
+        """Make sure of a usable connection, or say why there is none."""
+
     def send_window(self, envelopes: Sequence[Envelope]) -> Iterator[tuple[int, Outcome]]:
         """Hand over up to eight; yield (place in the window, outcome) as each becomes known."""
 
     def close(self) -> None: ...
-
-
-@dataclass
-class _Batch:
-    """Letters that connections pull from, and the count by which the claimer knows that all are done with."""
-
-    left: int
-    done: threading.Event = field(default_factory=threading.Event)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def finish(self, count: int) -> None:
-        with self.lock:
-            self.left -= count
-            if self.left <= 0:
-                self.done.set()
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    letter: Letter
-    batch: _Batch
-
-
-class _Lane:
-    """The letters of one channel that wait for a connection of this process, in order of `send_at`."""
-
-    def __init__(self) -> None:
-        self._jobs: deque[_Job] = deque()
-        self._changed = threading.Condition()
-        self._closed = False
-
-    def put(self, jobs: Sequence[_Job]) -> None:
-        with self._changed:
-            self._jobs.extend(jobs)
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        """Hand out nothing more; what is left goes back to planned."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    def drain(self) -> list[_Job]:
-        with self._changed:
-            left = list(self._jobs)
-            self._jobs.clear()
-        return left
-
-    def has_due(self, now: datetime) -> bool:
-        with self._changed:
-            return not self._closed and bool(self._jobs) and self._jobs[0].letter.row.send_at <= now
-
-    def take(self, now: Callable[[], datetime]) -> list[_Job] | None:
-        """The next window that may go by now; waits for one. None when the lane is closed."""
-        with self._changed:
-            while not self._closed:
-                window = self._due(now())
-                if window:
-                    return window
-                self._changed.wait(self._patience(now()))
-            return None
-
-    def _due(self, now: datetime) -> list[_Job]:
-        window: list[_Job] = []
-        while self._jobs and len(window) < WINDOW and self._jobs[0].letter.row.send_at <= now:
-            window.append(self._jobs.popleft())
-        return window
-
-    def _patience(self, now: datetime) -> float:
-        if not self._jobs:
-            return _IDLE_SECONDS
-        ahead: timedelta = self._jobs[0].letter.row.send_at - now
-        return min(_IDLE_SECONDS, max(0.001, ahead.total_seconds()))
 
 
 class Sender:
@@ -135,7 +61,7 @@ class Sender:
         self._reader, self._writer_for = CatalogReader(), writer
         self._writer: Writer | None = None
         self._ledger = Ledger(store, clock, worker, message_host)
-        self._lanes = {channel: _Lane() for channel in transports}
+        self._lanes = {channel: Lane() for channel in transports}
         self._threads = [
             threading.Thread(
                 target=self._carry, args=(channel, make), name=f"{channel}-{place}", daemon=True
@@ -178,16 +104,16 @@ class Sender:
         letters = self._claim(batch)
         if not letters:
             return 0
-        work = _Batch(left=len(letters))
+        work = Batch(left=len(letters))
         for channel, lane in self._lanes.items():
-            mine = [_Job(letter, work) for letter in letters if letter.row.channel == channel]
+            mine = [Job(letter, work) for letter in letters if letter.row.channel == channel]
             if mine:
                 lane.put(mine)
         self._wait(work)
         return len(letters)
 
-    def _wait(self, work: _Batch) -> None:
-        while not work.done.wait(_IDLE_SECONDS):
+    def _wait(self, work: Batch) -> None:
+        while not work.done.wait(IDLE_SECONDS):
             if self._stopping.is_set() and not any(thread.is_alive() for thread in self._threads):
                 return
 
@@ -251,9 +177,7 @@ class Sender:
         results: list[Result] = []
         try:
             while (window := self._next_window(lane, results)) is not None:
-                results = self._hand_over(transport, window, results)
-                for job in window:
-                    job.batch.finish(1)
+                results = self._hand_over(lane, transport, window, results)
             if results:
                 self._ledger.turn(results)
         except Exception:
@@ -264,16 +188,21 @@ class Sender:
         finally:
             transport.close()
 
-    def _next_window(self, lane: _Lane, results: list[Result]) -> list[_Job] | None:
+    def _next_window(self, lane: Lane, results: list[Result]) -> list[Job] | None:
         if results and not lane.has_due(self._clock.now()):
             self._ledger.turn(results)
             results.clear()
         return lane.take(self._clock.now)
 
     def _hand_over(
-        self, transport: Transport, window: Sequence[_Job], results: Sequence[Result]
+        self, lane: Lane, transport: Transport, window: list[Job], results: Sequence[Result]
     ) -> list[Result]:
         """Render, mark, transmit. Returns the results, which are recorded with the next window's mark."""
+        away = transport.open()
+        if away is not None:
+            self._put_off(lane, [*window, *lane.drain()], away, results)
+            return []
+        lane.failures = 0
         rendered, blocked = self._render(window)
         began = self._ledger.turn(results, [job.letter.row.id for job, _ in rendered], blocked)
         going = [
@@ -281,14 +210,28 @@ class Sender:
             for job, letter in rendered
             if job.letter.row.id in began
         ]
-        if not going:
-            return []
-        outcomes = transport.send_window([envelope for _, envelope in going])
-        return [judge(going[place][0], outcome, self._clock.now()) for place, outcome in outcomes]
+        outcomes = transport.send_window([envelope for _, envelope in going]) if going else ()
+        ended = [judge(going[place][0], outcome, self._clock.now()) for place, outcome in outcomes]
+        for job in window:
+            job.batch.finish(1)
+        return ended
+
+    def _put_off(
+        self, lane: Lane, jobs: list[Job], away: Refused, results: Sequence[Result]
+    ) -> None:
+        """The relay cannot be reached: give back all that waits for it, untried, and leave it alone for a while."""
+        lane.failures += 1
+        ids = [job.letter.row.id for job in jobs]
+        until = self._clock.now() + relay_away_for(lane.failures)
+        reason = f"relay away: {away.phase}: {away.reply}"[:300]
+        self._ledger.turn(results, put_off=PutOff(ids, until, reason))
+        _log.warning("send.relay_away", phase=away.phase, reply=away.reply, put_off=len(ids))
+        for job in jobs:
+            job.batch.finish(1)
 
     def _render(
-        self, window: Sequence[_Job]
-    ) -> tuple[list[tuple[_Job, Rendered]], Mapping[int, str]]:
+        self, window: Sequence[Job]
+    ) -> tuple[list[tuple[Job, Rendered]], Mapping[int, str]]:
         assert self._writer is not None
         rendered, blocked = [], {}
         now = self._clock.now()

@@ -61,13 +61,19 @@ def parse_target(connection: Connection, text: str) -> Target:
         raise UsageError(f"unknown target {text!r}{did_you_mean(kind, _KINDS)}")
     if kind in ("campaign", "care"):
         return _definition(connection, value, kind)
-    if kind == "channel":
-        return _one_of(kind, value, CHANNELS, value)
-    if kind == "provider":
-        return _one_of("channel", value, PROVIDERS, PROVIDERS.get(value, ""))
+    if kind in ("run", "delivery"):
+        return _row(connection, kind, value)
+    return _way(kind, value)
+
+
+def _way(kind: str, value: str) -> Target:
+    """A channel, the provider that serves one, or a mail domain."""
     if kind == "domain":
         return Target("domain", value.lower(), f"domain:{value.lower()}")
-    return _row(connection, kind, value)
+    known = PROVIDERS if kind == "provider" else {channel: channel for channel in CHANNELS}
+    if value not in known:
+        raise UsageError(f"unknown {kind} {value!r}{did_you_mean(value, known)}")
+    return Target("channel", known[value], f"channel:{known[value]}")
 
 
 def _definition(connection: Connection, name: str, kind: str | None = None) -> Target:
@@ -79,13 +85,6 @@ def _definition(connection: Connection, name: str, kind: str | None = None) -> T
         what = kind or "campaign or care rule"
         raise UsageError(f"no {what} {name!r} was ever applied{did_you_mean(name, known)}")
     return Target("definition", name, f"{known[name]}:{name}")
-
-
-def _one_of(kind: str, value: str, known: object, meant: str) -> Target:
-    names = list(known)  # type: ignore[call-overload]  # a tuple or a dict of names
-    if value not in names:
-        raise UsageError(f"unknown {kind} {value!r}{did_you_mean(value, names)}")
-    return Target(kind, meant, f"{kind}:{meant}")
 
 
 def _row(connection: Connection, kind: str, value: str) -> Target:

@@ -323,4 +323,8 @@ def _insert(connection: Connection, query: Select[Any]) -> int:
     made = insert_ignoring(
         connection, deliveries, ("definition", "step", "customer_id", "anchor")
     ).from_select(_COLUMNS, query)
-    return connection.execute(made).rowcount
+    inserted = connection.execute(made).rowcount
+    if connection.dialect.name == "sqlite":
+        # Its driver counts no rows for a statement that begins with WITH.
+        return int(connection.execute(select(func.changes())).scalar_one())
+    return inserted

@@ -1,0 +1,89 @@
+"""Where claimed letters wait for a connection of their channel, in the order in which they may go."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from engine.delivery.letters import Letter
+
+WINDOW = 8
+"""Letters that one connection has in hand at most: what a crash can leave uncertain, per connection."""
+IDLE_SECONDS = 0.5
+
+
+@dataclass
+class Batch:
+    """Letters that connections pull from, and the count by which the claimer knows that all are done with."""
+
+    left: int
+    done: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def finish(self, count: int) -> None:
+        with self.lock:
+            self.left -= count
+            if self.left <= 0:
+                self.done.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    letter: Letter
+    batch: Batch
+
+
+class Lane:
+    """The letters of one channel that wait for a connection of this process, in order of `send_at`."""
+
+    def __init__(self) -> None:
+        self.failures = 0  # times in a row that the way out could not be opened
+        self._jobs: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def put(self, jobs: Sequence[Job]) -> None:
+        with self._changed:
+            self._jobs.extend(jobs)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Hand out nothing more; what is left goes back to planned."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def drain(self) -> list[Job]:
+        with self._changed:
+            left = list(self._jobs)
+            self._jobs.clear()
+        return left
+
+    def has_due(self, now: datetime) -> bool:
+        with self._changed:
+            return not self._closed and bool(self._jobs) and self._jobs[0].letter.row.send_at <= now
+
+    def take(self, now: Callable[[], datetime]) -> list[Job] | None:
+        """The next window that may go by now; waits for one. None when the lane is closed."""
+        with self._changed:
+            while not self._closed:
+                window = self._due(now())
+                if window:
+                    return window
+                self._changed.wait(self._patience(now()))
+            return None
+
+    def _due(self, now: datetime) -> list[Job]:
+        window: list[Job] = []
+        while self._jobs and len(window) < WINDOW and self._jobs[0].letter.row.send_at <= now:
+            window.append(self._jobs.popleft())
+        return window
+
+    def _patience(self, now: datetime) -> float:
+        if not self._jobs:
+            return IDLE_SECONDS
+        ahead: timedelta = self._jobs[0].letter.row.send_at - now
+        return min(IDLE_SECONDS, max(0.001, ahead.total_seconds()))
