@@ -119,25 +119,25 @@ def _words(*alternatives: str) -> re.Pattern[str]:
 
 _RATE = _words(
     r"frequency limit",  # QQ, with 550
-    r"\b(HL:(ICC|IFC|REP|MEP|ITC)|MI:(DMC|SFQ|STC|CCL|CEL)|RP:(QRC|DRC|TRC|RCL|CCL|CEL))\b",  # NetEase
+    r"\b(HL:(ICC|IFC|IFQ|REP|MEP|ITC)|MI:(DMC|SFQ|STC|CCL|CEL)|RP:(QRC|DRC|TRC|RCL|CCL|CEL))\b",  # NetEase
     r"\brate[ -]?limit|exceeded the rate|at a rate|unusual rate|message rate|receiving mail too quickly",
     r"too (many|much) (concurrent|simultaneous|connection|message|mail|recipient|e-?mail|session)",
     r"too (fast|frequent)|slow(ing)? down|throttl|unexpected volume",
     r"(sending|send|daily|hourly|message|thread|connection|submission) (user )?(sending )?(limit|quota)s? (was |has been )?(exceeded|reached)",
     r"exceed\w* (the )?(maximum |max )?(number of |allowed )?(\w+ )?(sending|messages|connections|recipients)",
-    r"concurren(t|cy)",
+    r"exceed\w* (the |your )?(daily|hourly)|concurren(t|cy)|频率|过于频繁",
 )
 _FULL = _words(
     r"(mail ?box|inbox|account|user|recipient)('s)? (\w+ )?(is |was )?(currently )?(full\b|over ?-?quota|over (the |its )?(storage )?(quota|limit))",
     r"mail ?box (size )?(limit|quota)|out of storage|over ?quota|exceeded storage|quota (was |has been )?exceeded",
-    r"exceed\w* (the |its |his )?(mail ?box|storage|disk)? ?quota|not enough (disk )?space|full mailbox",
+    r"exceed\w* (the |its |his )?(mail ?box|storage|disk)? ?quota|not enough (disk )?space|full mailbox|空间不足|邮箱已满",
 )
 _GREY = _words(r"gr[ae]y[ -]?list", r"postgrey", r"come back (later|in)")
 _SENDER = _words(
     r"sender('s)? (e-?mail )?(address|domain)",
     r"domain of sender|sender verify|from (address|domain)|\breturn[ -]path|NULL sender",
     r"\b(MI|DT):(IMF|SPF|DMA|NHD|SUM|SPB|RBL)\b|\bHL:(IHU|IPB)\b|\bRP:FRL\b|\bWM:BL[IU]\b",
-    r"DNS check failed",
+    r"DNS check failed|\b(HL|MI|RP|DT|WM):(?!SP[MX])[A-Z]{3}\b",
 )
 _LOGIN = _words(
     r"authentication (is )?required|must (issue a )?(STARTTLS|authenticate)|not authenticated|auth(entication)? first"
@@ -148,7 +148,7 @@ _BLOCKED = _words(
     r"bounce attack|connection denied|rejected by recipient|local policy|policy reasons|\bIP is rejected",
 )
 _SPAM = _words(
-    r"spam|\b(DT|MI):SP[MX]\b|unsolicited|\bbulk\b|\bjunk\b|virus|malware|phish|suspicious",
+    r"spam|垃圾邮件|\b(DT|MI):SP[MX]\b|unsolicited|\bbulk\b|\bjunk\b|virus|malware|phish|suspicious",
     r"(content|message|mail) (was |is |has been )?(denied|rejected due to|reject(ed)? (by|for) content)|content rejected|high probability",
 )
 _GONE = _words(
@@ -158,7 +158,11 @@ _GONE = _words(
     r"RESOLVER\.ADR\.\w*NotFound|RecipNotFound|do(es|se)n'?t (exist|have an? \S+ account)|do(es)? not exist|no mailbox (here )?by that name",
     r"mail ?box (name )?(unavailable(?! or access)|not allowed)|user (doesn't|does not) (have|exist)|not our customer|no (valid )?recipient here",
     r"recipient address rejected: access denied|account that you tried to reach (does not|is (disabled|inactive))|null ?mx",
-    r"domain (name )?not found|(host|domain) (is )?unknown|unknown (host|domain)|用户不存在|收件人不存在",
+    r"domain (name )?not found|(host|domain) (is )?unknown|unknown (host|domain)|(用户|收件人|邮箱)不存在|未开通",
+)
+# Words like "unknown" or "does not exist" beside one of these speak of us, not of the recipient.
+_US = _words(
+    r"\b(senders?|helo|ehlo|dns|client|mail from|from:|url|your (host|domain|ip|server))\b|\buribl\b"
 )
 _LARGE = _words(
     r"(message|mail ?) ?(file )?(is )?(size|too (large|big))|too large|mailsize|exceeds (fixed )?(size|limit)"
@@ -182,6 +186,7 @@ _PERMANENT_WORDS = (
     (ReplyKind.POLICY, _BLOCKED),
     (ReplyKind.SPAM, _SPAM),
     (ReplyKind.PERMANENT, _LARGE),
+    (ReplyKind.POLICY, _US),
     (ReplyKind.BAD_ADDRESS, _GONE),
 )
 _TEMPORARY_CODES = {
