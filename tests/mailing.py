@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, insert
 
+from engine.definitions.loader import load_one
+from engine.rendering.email import EmailCompiler
 from engine.settings import Settings, ShopSettings
 from engine.store.tables import customers, definitions, deliveries, links, runs
-from engine.tokens import address_hash, new_public_id
+from engine.tokens import Signer, address_hash, new_public_id
 
 NOW = datetime(2026, 11, 10, 4, 0, tzinfo=UTC)
 SENT = NOW - timedelta(minutes=10)
@@ -19,14 +22,41 @@ SETTINGS = Settings(
     public_url="http://127.0.0.1:8025",
     shop=ShopSettings(name="雁南飞童装", url="https://shop.example"),
 )
+SIGNER = Signer(SETTINGS.signing_keys())
+
+FILES = {
+    "campaigns/double11.yaml": """\
+kind: campaign
+class: marketing
+schedule: {at: "2026-11-09T10:00"}
+audience: {all: []}
+steps: [{id: mail, email: {subject: "{{ customer.name }}，双十一", template: hello}}]
+""",
+    "templates/email/hello.html.j2": """\
+<!DOCTYPE html>
+<html><head><meta charset="utf-8"><title>{{ subject }}</title></head>
+<body style="font-family:sans-serif">
+<h1>{{ customer.name }}，您好</h1>
+<p><a href="https://shop.example/coats" data-label="coats">大衣</a>
+<a href="{{ customer.attributes.page }}">您的专页</a></p>
+<p><a href="{{ links.view }}">在浏览器中打开</a> <a href="{{ links.unsubscribe }}">退订</a></p>
+</body></html>
+""",
+}
+"""The files of a version that can really be rendered."""
 
 
-def add_run(connection: Connection, definition: str = "double11", digest: str = "d1") -> int:
+def add_run(
+    connection: Connection,
+    definition: str = "double11",
+    digest: str = "d1",
+    files: Mapping[str, str] | None = None,
+) -> int:
     """A run and the applied version that it belongs to."""
     connection.execute(
         insert(definitions).values(
             kind="campaign", name=definition, digest=digest, path=f"campaigns/{definition}.yaml",
-            files={}, current=True, applied_at=SENT, applied_by="test",
+            files=dict(files or {}), current=True, applied_at=SENT, applied_by="test",
         )
     )  # fmt: skip
     run = connection.execute(
@@ -35,7 +65,9 @@ def add_run(connection: Connection, definition: str = "double11", digest: str = 
             state="open", created_at=SENT,
         )
     )  # fmt: skip
-    return int(run.inserted_primary_key[0])
+    key = run.inserted_primary_key
+    assert key is not None
+    return int(key[0])
 
 
 def add_link(connection: Connection, number: int, url: str, **more: Any) -> None:
@@ -51,7 +83,9 @@ def add_customer(connection: Connection, ref: str = "1", **more: Any) -> int:
         "attributes": {}, "created_at": SENT, "updated_at": SENT,
     } | more  # fmt: skip
     row = connection.execute(insert(customers).values(ref=ref, **values))
-    return int(row.inserted_primary_key[0])
+    key = row.inserted_primary_key
+    assert key is not None
+    return int(key[0])
 
 
 def add_delivery(connection: Connection, run: int, customer: int, **more: Any) -> str:
@@ -73,3 +107,13 @@ def sent_message(connection: Connection, **customer: Any) -> str:
     add_link(connection, 2, "https://shop.example/shoes")
     add_link(connection, 3, "{{ customer.attributes.page }}", personal=True)
     return add_delivery(connection, run, add_customer(connection, **customer))
+
+
+def rendered_message(connection: Connection, page: str = "https://shop.example/mine") -> str:
+    """One message of a version that can be rendered, its links registered as on applying; its public id."""
+    run = add_run(connection, files=FILES)
+    definition, _ = load_one("campaign", "double11", FILES)
+    for link in EmailCompiler(SETTINGS, SIGNER, FILES, definition).links:
+        add_link(connection, link.number, link.url, label=link.label, personal=link.personal)
+    customer = add_customer(connection, attributes={"page": page})
+    return add_delivery(connection, run, customer)

@@ -155,7 +155,7 @@ def _grouped(rows: Iterable[Row[*tuple[Any, ...]]]) -> dict[str, list[Row[*tuple
     return grouped
 
 
-def _definition(  # noqa: PLR0917 - one argument per query
+def _definition(
     name: str,
     kind: str,
     rows: _Rows,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from crawlerdetect import CrawlerDetect  # type: ignore[import-untyped]  # ships no types
+from crawlerdetect import CrawlerDetect
 
 from engine.store.tables import Engagement
 

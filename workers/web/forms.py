@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
@@ -52,7 +53,7 @@ def _urlencoded(body: bytes) -> dict[str, str]:
 
 
 async def _multipart(request: Request, body: bytes) -> dict[str, str]:
-    async def replay():  # type: ignore[no-untyped-def]
+    async def replay() -> AsyncGenerator[bytes, None]:
         yield body
 
     parser = MultiPartParser(

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, select
 
@@ -103,7 +103,8 @@ def without_pixel(html: str, token: str) -> str:
 
 
 def _row(connection: Connection, table: Any, key: int) -> Mapping[str, Any] | None:
-    return connection.execute(select(table).where(table.c.id == key)).mappings().first()
+    found = connection.execute(select(table).where(table.c.id == key)).mappings().first()
+    return cast("Mapping[str, Any] | None", found)
 
 
 def _items(connection: Connection, order_id: int | None) -> list[dict[str, Any]]:
@@ -111,4 +112,4 @@ def _items(connection: Connection, order_id: int | None) -> list[dict[str, Any]]
         return []
     query = select(order_items).where(order_items.c.order_id == order_id)
     rows = connection.execute(query.order_by(order_items.c.position)).mappings()
-    return [item_context(row) for row in rows]
+    return [item_context(cast("Mapping[str, Any]", row)) for row in rows]
