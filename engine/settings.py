@@ -122,6 +122,10 @@ class Settings(BaseSettings):
         """The address in front of every link."""
         return (self.public_url or f"http://{self.web.host}:{self.web.port}").rstrip("/")
 
+    def channels(self) -> frozenset[Literal["email", "sms"]]:
+        """The channels that are set up: email always (without a host nothing starts), SMS with a gateway."""
+        return frozenset({"email"} if self.sms.gateway == "none" else {"email", "sms"})
+
     def signing_keys(self) -> tuple[str, ...]:
         """The token key and the old ones that still verify; made in `var/secret` (0600) at first use."""
         return (self.secret_key or _kept(self.var / "secret"), *self.old_secret_keys)

@@ -67,9 +67,8 @@ def run(settings: Settings, clock: Clock, *, until_idle: bool = False) -> int:
     store = Store(settings.database)
     queue = Queue(connect(settings.redis_url))
     planner = Planner(store)
-    dispatcher = Dispatcher(
-        store, queue, f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-    )
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    dispatcher = Dispatcher(store, queue, name, settings.channels())
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())

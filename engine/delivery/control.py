@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 
 from engine.delivery.leases import wait_for_admission
 from engine.delivery.ledger import BACK_TO_PLANNED
@@ -14,6 +24,7 @@ from engine.delivery.targets import Target, parse_target
 from engine.errors import YanshuError
 from engine.store.session import Store, insert_ignoring
 from engine.store.tables import State, audit, deliveries, pauses, runs
+from engine.store.types import Moment
 
 Overdue = Literal["drop", "spread", "send"]
 FRESH = timedelta(hours=1)
@@ -168,7 +179,7 @@ def settle(
         aim = parse_target(connection, target)
         values: dict[str, Any] = {"state": as_state, "ended_at": now, "reason": f"settled by {by}"}
         if as_state == "sent":
-            values["sent_at"] = func.coalesce(deliveries.c.first_attempt_at, now)
+            values["sent_at"] = func.coalesce(deliveries.c.first_attempt_at, literal(now, Moment))
         count = connection.execute(
             update(deliveries)
             .where(
@@ -235,7 +246,10 @@ def _look_now(connection: Connection, target: Target, now: datetime) -> None:
         update(deliveries)
         .where(deliveries.c.state == State.PLANNED, deliveries.c.reason == f"paused {target.text}")
         .values(
-            next_at=case((deliveries.c.due_at > now, deliveries.c.due_at), else_=now), reason=None
+            next_at=case(
+                (deliveries.c.due_at > now, deliveries.c.due_at), else_=literal(now, Moment)
+            ),
+            reason=None,
         )
     )
 

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, func, insert, select, text
 
+from engine.definitions.campaign import Channel
 from engine.delivery import leases
 from engine.delivery.pace import Pace
 from engine.delivery.pauses import Held, held
@@ -22,6 +23,7 @@ from engine.delivery.recover import recover
 from engine.gate.candidates import Candidate, load_candidates
 from engine.gate.decision import Defer, Send, Skip
 from engine.gate.gate import Decided, decide
+from engine.gate.traffic import Traffic
 from engine.store.catalog import Catalog, CatalogReader
 from engine.store.recordset import encode_moment, encode_rows, recordset
 from engine.store.session import Store
@@ -51,9 +53,11 @@ class Dispatcher:
     store: Store
     enqueue: Callable[[str], None]
     holder: str
+    channels: frozenset[Channel]  # those that this installation can send on
     reader: CatalogReader = field(default_factory=CatalogReader)
     pace: Pace = field(default_factory=Pace)
     _lease: leases.Lease | None = None
+    _traffic: Traffic = field(default_factory=Traffic)
     _recovered_at: datetime | None = None
 
     def tick(self, now: datetime) -> Tick:
@@ -81,6 +85,9 @@ class Dispatcher:
         seconds = leases.DISPATCHER_SECONDS
         if self._lease is None or not leases.still_holds(connection, self._lease, seconds):
             self._lease = leases.take(connection, leases.DISPATCHER, self.holder, seconds)
+            self._traffic = (
+                Traffic()
+            )  # what another dispatcher let through meanwhile is counted anew
         return self._lease is not None
 
     def _recover(self, connection: Connection, catalog: Catalog, now: datetime) -> Sequence[str]:
@@ -107,7 +114,12 @@ class Dispatcher:
         decided = [
             stopped.put_off(candidate, decision, now + PAUSED_FOR)
             for candidate, decision in decide(
-                connection, catalog, load_candidates(connection, ids), now
+                connection,
+                catalog,
+                load_candidates(connection, ids),
+                now,
+                channels=self.channels,
+                traffic=self._traffic,
             )
         ]
         batches, admitted = _write(connection, catalog, decided, now)
