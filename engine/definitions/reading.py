@@ -157,7 +157,7 @@ def list_of(reader: Reader[T], *, least: int = 0, most: int = 1000) -> Reader[tu
             wanted = f"at least {least}" if len(node.children) < least else f"at most {most:,}"
             report.error(
                 node.span.position,
-                f"{len(node.children):,} items; {wanted} are needed",
+                f"{len(node.children):,} items, where {wanted} are taken",
                 "out-of-range",
             )
             return None

@@ -18,7 +18,7 @@ from engine.definitions.report import Report, clipped
 from engine.errors import Position
 
 MAX_DEPTH = 32
-MAX_NODES = 50_000
+MAX_NODES = 20_000
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNPRINTABLE = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
@@ -230,19 +230,19 @@ class _Builder:
         return Position(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
 
     def _syntax(self, error: yaml.MarkedYAMLError) -> _Broken:
-        mark = error.problem_mark or error.context_mark
-        if mark and error.context_mark and not self.source[mark.index :].strip():
-            mark = (
-                error.context_mark
-            )  # it never ends: where it began tells more than the file's end
-        position = (
-            Position(self.file, mark.line + 1, mark.column + 1) if mark else Position(self.file)
-        )
-        if mark and self.source[mark.index : mark.index + 1] == "\t":
+        position = self._place(error)
+        if self._at(error.problem_mark) == "\t":
             return _Broken(position, "a tab; indent with spaces")
-        context = (
-            f" ({error.context} in line {error.context_mark.line + 1})"
-            if error.context_mark
-            else ""
-        )
-        return _Broken(position, f"not YAML: {error.problem}{context}")
+        context = error.context_mark
+        while_ = f" ({error.context} in line {context.line + 1})" if context else ""
+        return _Broken(position, f"not YAML: {error.problem}{while_}")
+
+    def _place(self, error: yaml.MarkedYAMLError) -> Position:
+        """Where it went wrong. What never ends is told where it began: that says more than the file's end."""
+        for mark in (error.problem_mark, error.context_mark):
+            if mark is not None and self.source[mark.index :].strip():
+                return Position(self.file, mark.line + 1, mark.column + 1)
+        return locate(self.file, self.source, max(len(self.source.rstrip()) - 1, 0))
+
+    def _at(self, mark: Any) -> str:
+        return self.source[mark.index : mark.index + 1] if mark is not None else ""

@@ -1,0 +1,373 @@
+"""A project as a whole: files on disk, what they say about each other, versions, schemas, the example shop."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.definitions.loader import check, load, load_one, read_files
+from engine.definitions.parsing import FOLDERS
+from engine.definitions.report import Report
+from engine.definitions.schema import KINDS, schema
+from engine.definitions.version import digest, version_files
+from engine.definitions.yaml_nodes import Items, Node, Scalar, read_yaml
+from engine.errors import DefinitionsError
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATES = {
+    **{f"templates/email/{name}.html.j2": "" for name in ("promotion", "winback", "birthday")},
+    **{f"templates/email/{name}.html.j2": "" for name in ("thanks", "order-update", "review")},
+    **{f"templates/sms/{name}.txt.j2": "" for name in ("winback", "birthday", "unpaid", "shipped")},
+    **{f"templates/sms/{name}.txt.j2": "" for name in ("arrived", "thanks", "refund")},
+}
+CAMPAIGN = """\
+kind: campaign
+class: marketing
+schedule: {at: "2026-11-09T10:00"}
+audience: {segment: outer}
+steps:
+  - channel: [email, sms]
+    email: {subject: "{% include 'subject.txt.j2' %}", template: promo}
+    sms: {template: promo}
+"""
+PROJECT = {
+    "campaigns/promo.yaml": CAMPAIGN,
+    "campaigns/other.yaml": CAMPAIGN.replace("outer", "unrelated"),
+    "segments/outer.yaml": "kind: segment\nnot: {segment: inner}\n",
+    "segments/inner.yaml": "kind: segment\nall: []\n",
+    "segments/unrelated.yaml": "kind: segment\nall: []\n",
+    "policy.yaml": "overflow: skip\n",
+    "templates/email/promo.html.j2": "{% extends 'base.html.j2' %}",
+    "templates/email/promo.en.html.j2": "{% from 'macros.html.j2' import button %}",
+    "templates/email/promo.txt.j2": "{% include ['a.txt.j2', 'b.txt.j2'] ignore missing %}",
+    "templates/email/base.html.j2": "{% include 'footer.html.j2' if shop else 'base.html.j2' %}",
+    "templates/email/footer.html.j2": "",
+    "templates/email/macros.html.j2": "",
+    "templates/email/b.txt.j2": "",
+    "templates/email/subject.txt.j2": "",
+    "templates/email/promotion.html.j2": "",
+    "templates/sms/promo.txt.j2": "",
+    "templates/sms/base.html.j2": "",
+}
+
+
+def example() -> dict[str, str]:
+    return {**read_files(ROOT / "config"), **TEMPLATES}
+
+
+def write(root: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+
+
+def messages(files: dict[str, str]) -> list[str]:
+    return [str(problem) for problem in check(files)[1]]
+
+
+def test_an_empty_project_is_fine() -> None:
+    assert load({}).sendable() == {}
+
+
+def test_the_example_shop_has_no_problem() -> None:
+    definitions, problems = check(example())
+    assert problems == ()
+    assert definitions is not None
+    assert set(definitions.campaigns) == {"double11-winback"}
+    assert len(definitions.care) == 10
+    assert definitions.policy.volume == ()
+    assert len(definitions.policy.frequency) == 3
+    kinds = {(one.trigger.kind, one.trigger.status) for one in definitions.care.values()}
+    assert {
+        ("birthday", None),
+        ("dormant", None),
+        ("order", "placed"),
+        ("order", "refunded"),
+    } <= kinds
+
+
+def test_reading_takes_definitions_and_templates_and_nothing_else(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "policy.yaml": b"\xef\xbb\xbfoverflow: skip\r\n",
+            "yanshu.toml": b"",
+            "care/a.yaml": "# 关怀\r\n".encode(),
+            "care/.#a.yaml": b"\xff",
+            "care/notes.txt": b"\xff",
+            "templates/email/a.html.j2": b"",
+            "templates/sms/deep/b.txt.j2": b"",
+            "templates/email/logo.png": b"\xff",
+            "var/care/x.yaml": b"",
+        },
+    )
+    assert read_files(tmp_path) == {
+        "policy.yaml": "overflow: skip\n",
+        "care/a.yaml": "# 关怀\n",
+        "templates/email/a.html.j2": "",
+        "templates/sms/deep/b.txt.j2": "",
+    }
+
+
+def test_what_is_no_text_is_told_with_its_place_and_with_all_other_problems(tmp_path: Path) -> None:
+    steps = b"class: care\nkind: care\ntrigger: birthday\naudience: {segment: gbk}\nsteps: [{sms: {template: gbk}}]\n"
+    write(
+        tmp_path,
+        {
+            "care/good.yaml": steps,
+            "care/wrong.yaml": steps.replace(b"class", b"clas"),
+            "segments/gbk.yaml": "kind: segment\n# 老客\nall: []\n".encode("gbk"),
+            "segments/marked.yaml": b"\xef\xbb\xbfab\xffc",
+            "segments/huge.yaml": b"#" * 1_000_001,
+            "templates/sms/gbk.txt.j2": "老客".encode("gbk"),
+        },
+    )
+    (tmp_path / "segments/gone.yaml").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DefinitionsError) as caught:
+        read_files(tmp_path)
+    found = [str(problem) for problem in caught.value.problems]
+    assert [each.split(" ")[0] for each in found] == [
+        "care/wrong.yaml:1:1:",
+        "care/wrong.yaml:1:1:",
+        "segments/gbk.yaml:2:3:",
+        "segments/gone.yaml:1:1:",
+        "segments/huge.yaml:1:1:",
+        "segments/marked.yaml:1:3:",
+        "templates/sms/gbk.txt.j2:1:1:",
+    ]
+    assert not any("unknown segment" in each or "unknown template" in each for each in found)
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("segments/Old_VIP.yaml", "'Old_VIP' cannot be an id"),
+        ("segments/老客.yaml", "'老客' cannot be an id"),
+        ("segments/vip.yml", "rename it to vip.yaml"),
+        ("segments/2026/vip.yaml", "definitions lie in segments/ itself, not deeper"),
+        ("campaigns/vip.yaml", "a segment in campaigns/: move the file, or write kind: campaign"),
+        ("policy.yml", "rename it to policy.yaml"),
+        ("membership.yaml", "`membership.yaml` is not supported yet"),
+    ],
+)
+def test_a_file_in_the_wrong_place_or_of_a_wrong_name_is_told(path: str, problem: str) -> None:
+    found = messages({path: "kind: segment\nall: []\n"})
+    assert any(each.startswith(f"{path}:") and problem in each for each in found), found
+
+
+def test_an_id_is_taken_once_over_campaigns_and_care() -> None:
+    care = "kind: care\nclass: care\ntrigger: birthday\nsteps: [{sms: {template: promo}}]\n"
+    found = messages(
+        {**PROJECT, "care/promo.yaml": care, "segments/promo.yaml": "kind: segment\nall: []\n"}
+    )
+    assert found == [
+        "care/promo.yaml:1:1: the id 'promo' is taken by campaigns/promo.yaml [duplicate-id]"
+    ]
+
+
+def test_problems_of_all_files_come_at_once_and_a_broken_segment_is_not_called_missing() -> None:
+    found = messages(
+        {
+            **PROJECT,
+            "segments/inner.yaml": "kind: segmnt\n",
+            "policy.yaml": "a: 1\n",
+            "segments/x.yaml": "{",
+        }
+    )
+    assert [each.split(":")[0] for each in found] == [
+        "policy.yaml",
+        "segments/inner.yaml",
+        "segments/inner.yaml",
+        "segments/x.yaml",
+    ]
+
+
+def test_a_version_holds_all_that_decides_what_is_sent_and_nothing_else() -> None:
+    campaign = load(PROJECT).campaigns["promo"]
+    files = version_files(campaign, PROJECT)
+    assert set(files) == set(PROJECT) - {
+        "policy.yaml",
+        "campaigns/other.yaml",
+        "segments/unrelated.yaml",
+        "templates/email/promotion.html.j2",
+        "templates/sms/base.html.j2",
+    }
+    assert version_files(campaign, files) == files
+
+
+def test_a_version_is_parsed_from_its_own_files() -> None:
+    definitions = load(PROJECT)
+    campaign = definitions.campaigns["promo"]
+    again, segments = load_one("campaign", "promo", version_files(campaign, PROJECT))
+    assert again == campaign
+    assert segments == {name: definitions.segments[name] for name in ("inner", "outer")}
+    with pytest.raises(DefinitionsError, match="there is no such file"):
+        load_one("care", "promo", PROJECT)
+
+
+def test_a_computed_or_broken_template_takes_the_whole_folder_with_it() -> None:
+    for text in ("{% include name %}", "{% extends 'base.html.j2'"):
+        files = {**PROJECT, "templates/sms/promo.txt.j2": text}
+        assert "templates/sms/base.html.j2" in version_files(load(files).campaigns["promo"], files)
+
+
+def test_a_digest_is_of_paths_and_texts() -> None:
+    first = digest({"a": "1", "b": "2"})
+    assert re.fullmatch("[0-9a-f]{64}", first)
+    assert first == digest({"b": "2", "a": "1"})
+    assert len({first, digest({"a": "12", "b": ""}), digest({"a": "1"}), digest({"ab": "12"})}) == 4
+
+
+def test_any_change_of_what_a_version_uses_changes_its_digest() -> None:
+    campaign = load(PROJECT).campaigns["promo"]
+    before = digest(version_files(campaign, PROJECT))
+    for path, text in PROJECT.items():
+        changed = {**PROJECT, path: text + "\n"}
+        used = path in version_files(campaign, PROJECT)
+        assert (digest(version_files(campaign, changed)) != before) == used, path
+
+
+# -- schemas -------------------------------------------------------------------------------------
+
+
+def plain(node: Node) -> Any:
+    """A node as JSON would hold it, by the rules of YAML 1.2."""
+    if isinstance(node, Items):
+        return [plain(child) for child in node.children]
+    if isinstance(node, Scalar):
+        if node.plain and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", node.value):
+            return Decimal(node.value)
+        return (
+            {"true": True, "false": False}.get(node.value, node.value) if node.plain else node.value
+        )
+    return {key.value: plain(value) for key, value in node.pairs}
+
+
+TYPES: dict[str, type] = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "boolean": bool,
+    "number": Decimal,
+    "integer": Decimal,
+}
+
+
+def complaints(value: Any, rules: Any, root: Any) -> Iterator[str]:
+    """What a schema validator would say, for the parts of JSON Schema that ours use."""
+    if "$ref" in rules:
+        yield from complaints(value, root["$defs"][rules["$ref"].rsplit("/", 1)[1]], root)
+    elif "anyOf" in rules:
+        if all([*complaints(value, option, root)] for option in rules["anyOf"]):
+            yield f"{value!r} fits none"
+    elif "enum" in rules:
+        if value not in rules["enum"]:
+            yield f"{value!r} is none of {rules['enum']}"
+    elif not isinstance(value, TYPES[rules["type"]]):
+        yield f"{value!r} is no {rules['type']}"
+    elif isinstance(value, dict):
+        yield from of_a_map(value, rules, root)
+    elif isinstance(value, list):
+        yield from of_a_list(value, rules, root)
+    else:
+        yield from of_a_scalar(value, rules)
+
+
+def of_a_scalar(value: Any, rules: Any) -> Iterator[str]:
+    if isinstance(value, str) and not re.search(rules.get("pattern", ""), value):
+        yield f"{value!r} does not match {rules['pattern']}"
+    if isinstance(value, Decimal) and not rules["minimum"] <= value <= rules["maximum"]:
+        yield f"{value} is out of range"
+
+
+def of_a_list(value: list[Any], rules: Any, root: Any) -> Iterator[str]:
+    if not rules["minItems"] <= len(value) <= rules["maxItems"]:
+        yield f"{len(value)} items"
+    for item in value:
+        yield from complaints(item, rules["items"], root)
+
+
+def of_a_map(value: dict[str, Any], rules: Any, root: Any) -> Iterator[str]:
+    yield from (f"{key} is missing" for key in rules.get("required", ()) if key not in value)
+    for key, child in value.items():
+        inside = rules.get("properties", {}).get(key, rules["additionalProperties"])
+        if inside is False:
+            yield f"{key} is not known"
+        else:
+            yield from complaints(child, inside, root)
+
+
+def verdict(kind: str, source: str) -> list[str]:
+    node = read_yaml("f.yaml", source, Report())
+    assert node is not None
+    return list(complaints(plain(node), schema(kind), schema(kind)))
+
+
+def test_editors_are_told_that_the_example_shop_is_fine() -> None:
+    for path, source in read_files(ROOT / "config").items():
+        kind = FOLDERS.get(path.split("/", maxsplit=1)[0], "policy")
+        assert verdict(kind, source) == [], path
+
+
+@pytest.mark.parametrize(
+    ("kind", "source"),
+    [
+        ("campaign", CAMPAIGN.replace("channel", "chanel")),
+        ("campaign", CAMPAIGN.replace("class: marketing\n", "")),
+        ("campaign", CAMPAIGN + "priority: 101\n"),
+        ("campaign", CAMPAIGN + "on_uncertain: maybe\n"),
+        ("campaign", CAMPAIGN.replace("{segment: outer}", "{anchor: {status: [paid]}}")),
+        (
+            "care",
+            "kind: care\nclass: care\ntrigger: order.recieved\nsteps: [{sms: {template: a}}]\n",
+        ),
+        ("segment", "kind: segment\nall: [{city: 上海}]\n"),
+        ("segment", "kind: segment\nall: [{orders: {gte: two}}]\n"),
+        ("policy", "frequency: [{class: care, max: 2}]\n"),
+        ("policy", "dormant_after: 180\n"),
+    ],
+)
+def test_editors_and_lint_refuse_the_same(kind: str, source: str) -> None:
+    assert verdict(kind, source)
+    folder = {name: folder for folder, name in FOLDERS.items()}.get(kind)
+    assert messages({**PROJECT, f"{folder}/x.yaml" if folder else "policy.yaml": source})
+
+
+def declared(rules: Any) -> Iterator[dict[str, Any]]:
+    """Every description of a map in a schema."""
+    if isinstance(rules, dict):
+        if isinstance(rules.get("properties"), dict):
+            yield rules["properties"]
+        for child in rules.values():
+            yield from declared(child)
+    elif isinstance(rules, list):
+        for child in rules:
+            yield from declared(child)
+
+
+def test_schemas_declare_the_very_keys_that_are_read() -> None:
+    keys = {kind: {key for found in declared(schema(kind)) for key in found} for kind in KINDS}
+    assert {"at", "timezone", "send_time", "spread", "expires", "channel", "subject"} <= keys[
+        "campaign"
+    ]
+    assert {"event", "dormant", "delay", "time", "grace", "again", "still", "anchor"} <= keys[
+        "care"
+    ]
+    assert {"all", "any", "not", "city", "older_than", "known"} <= keys["segment"]
+    assert {"grading", "period", "quiet_hours", "per", "domain", "unknown"} <= keys["policy"]
+    assert "anchor" not in keys["campaign"] | keys["segment"]
+    for kind, refused in (("campaign", "holdout"), ("care", "festival"), ("policy", "calendar")):
+        assert refused not in keys[kind]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_key_at_the_top_of_a_schema_is_one_that_lint_knows(kind: str) -> None:
+    folder = {name: folder for folder, name in FOLDERS.items()}.get(kind)
+    path = f"{folder}/x.yaml" if folder else "policy.yaml"
+    source = "".join(f"{key}: []\n" for key in schema(kind)["properties"])
+    assert not [each for each in messages({path: source}) if "unknown key" in each]
