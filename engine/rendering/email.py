@@ -20,6 +20,7 @@ from engine.rendering import quoted_printable
 from engine.rendering.context import MessageData, message_context, shop_context
 from engine.rendering.environment import (
     TEMPLATE_ERRORS,
+    Environment,
     error_position,
     make_environment,
     rendering_error,
@@ -65,7 +66,7 @@ class CompiledEmail:
         self._names = source.names()
         self._subject = _Line(source, source.subject, workshop)
         self._preheader = _Line(source, source.preheader, workshop)
-        self.shape = Shape(source, workshop.reader, self._values, samples())
+        self.shape = Shape(source, workshop.reader, self._values, samples()[:3])
         self._forms = {tracked: Form(self.shape, tracked=tracked) for tracked in (True, False)}
 
     @property
@@ -170,6 +171,15 @@ class EmailCompiler:
         files, content = self._workshop.reader.files, step.email
         return languages(files, "email", content.template) if content else ()
 
+    @property
+    def environment(self) -> Environment:
+        """The sandbox of the HTML templates."""
+        return self._workshop.reader.html
+
+    def source(self, step: Step, language: str) -> Source | RenderingError:
+        """One of `languages(step)` as it was read, or why it could not be."""
+        return self._workshop.sources[step.id, language]
+
     def compile(self, step: Step, language: str | None) -> CompiledEmail:
         """The step's template in the best language for a customer (their `language`, or None); compiled once.
 
@@ -183,7 +193,7 @@ class EmailCompiler:
             missing = path_of("email", step.email.template, "")
             raise RenderingError(f"there is no {missing}", position=step.email.position)
         if (step.id, chosen) not in self._compiled:
-            source = self._workshop.sources[step.id, chosen]
+            source = self.source(step, chosen)
             if isinstance(source, RenderingError):
                 raise source
             for problem in source.problems:

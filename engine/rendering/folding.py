@@ -55,13 +55,21 @@ class Folding:
             if known is not None:
                 return [clone(node) for node in known]
         owner, key = attribute(child)
-        if owner == "shop" and key in self._shop and owner not in self._taken:
-            return [_output(self._data(str(self._shop[key]), child.lineno))]
+        if "shop" not in self._taken and (text := self._of_shop(child)) is not None:
+            return [_output(self._data(text, child.lineno))]
         if owner == "links" and key in ("unsubscribe", "view") and owner not in self._taken:
             letter, token = ("u", UNSUBSCRIBE) if key == "unsubscribe" else ("v", VIEW)
             start = self._data(f"{self._base}/{letter}/", child.lineno)
             return [_output(start, nodes.Name(token, "load", lineno=child.lineno))]
         return [_output(child)]
+
+    def _of_shop(self, child: nodes.Expr) -> str | None:
+        """`shop.name`, `shop.name[0]`: the text, or None where it is not there or something else."""
+        try:
+            value = _lookup(child, self._shop)
+        except (LookupError, TypeError):
+            return None
+        return value if isinstance(value, str) else None
 
     def _data(self, text: str, line: int) -> nodes.TemplateData:
         return nodes.TemplateData(str(escape(text)) if self._html else text, lineno=line)
@@ -72,6 +80,17 @@ class Folding:
             if isinstance(node, nodes.TemplateData) and self._html:
                 node.data = str(escape(node.data))
         return copies
+
+
+def _lookup(node: nodes.Node, shop: Mapping[str, Any]) -> Any:
+    match node:
+        case nodes.Name(name="shop"):
+            return shop
+        case nodes.Getattr():
+            return _lookup(node.node, shop)[node.attr]
+        case nodes.Getitem(arg=nodes.Const() as key):
+            return _lookup(node.node, shop)[key.value]
+    raise LookupError
 
 
 def attribute(node: nodes.Node) -> tuple[str, str]:

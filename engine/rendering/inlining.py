@@ -50,7 +50,7 @@ def squeeze(html: str) -> str:
     """Without indentation and blank lines, which cost bytes in every message. A `<pre>` keeps everything.
 
     >>> squeeze("<table>\\n    <tr>\\n\\n  </tr>")
-    '<table>\\n<tr>\\n</tr>'
+    '<table>\\n<tr>\\n</tr>\\n'
     """
     if "<pre" in html or "<textarea" in html:
         return html

@@ -35,6 +35,8 @@ _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):")
 _LEFT_ALONE = frozenset({"mailto", "tel", "sms", "cid"})
 _BODY_END = re.compile(r"</body\s*>(?!.*</body)", re.IGNORECASE | re.DOTALL)
 _URL_SAFE = "%/:?#[]@!$&'()*+,;=~-._"
+_IS_QUOTED = re.compile(r"[%/:?#\[\]@!$&'()*+,;=~._A-Za-z0-9-]+").fullmatch
+_IN_QUERY = {byte: quote(chr(byte), safe="") for byte in range(128)}
 PIXEL = -1
 """The key of the open pixel's slot; links have their place in the list of targets."""
 
@@ -153,19 +155,20 @@ def _place(line: int) -> nodes.Const:
 def join_target(parts: list[Any]) -> str:
     """A personal target from its pieces, fit for a redirect. Raises ValueError unless it leads to http or https."""
     url = "".join("" if part is None else str(part) for part in parts).strip()
-    url = quote(url, safe=_URL_SAFE, errors="replace")
+    if not _IS_QUOTED(url):
+        url = quote(url, safe=_URL_SAFE, errors="replace")
     if not url.lower().startswith(("http://", "https://")):
         raise ValueError(f"a link leads to {url[:80]!r}, which is no http(s) address")
     return url
 
 
 def tracked_target(base: str, token: str, number: int, target: str, seal: str) -> str:
-    """The address under which a click on a personal link arrives.
+    """The address under which a click on a personal link arrives; `target` is what `join_target` gave.
 
     >>> tracked_target("https://m.example", "T", 2, "https://shop.example/?o=1", "S")
     'https://m.example/c/T/2?to=https%3A%2F%2Fshop.example%2F%3Fo%3D1&s=S'
     """
-    return f"{base}/c/{token}/{number}?to={quote(target, safe='')}&s={seal}"
+    return f"{base}/c/{token}/{number}?to={target.translate(_IN_QUERY)}&s={seal}"
 
 
 def _output(*children: nodes.Expr) -> nodes.Output:

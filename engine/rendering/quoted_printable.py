@@ -22,6 +22,7 @@ SOFT_BREAK = "=\r\n"
 TOKEN_CHARS = 39
 _LINE = 75  # and one for the `=` of a soft line break
 _PLAIN_VALUE = re.compile(r"[ -<>-~]{1,74}").fullmatch
+_NEEDS_ESCAPE = re.compile("[&<>'\"]").search
 _REWORKS_OUTPUT = (
     nodes.Macro,
     nodes.CallBlock,
@@ -55,7 +56,9 @@ def encode_value(value: Any) -> str:
 
 def encode_html_value(value: Any) -> Markup:
     """The same in the HTML part, escaped before."""
-    return Markup(encode_value("" if value is None else str(escape(value))))  # noqa: S704
+    if type(value) is not str or _NEEDS_ESCAPE(value):
+        value = None if value is None else str(escape(value))
+    return Markup(encode_value(value))  # noqa: S704
 
 
 def can_encode_ahead(body: Sequence[nodes.Node]) -> bool:

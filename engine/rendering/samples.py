@@ -34,7 +34,8 @@ _ITEMS = (
 
 
 def samples(*, tracked: bool = True) -> tuple[MessageData, ...]:
-    """With an order and its items; with an order whose items are unknown; without one, to a customer hardly known."""
+    """An order with items; one whose items are unknown, to a customer hardly known; that customer and the first one
+    without an order."""
     known, order = customer_context(_CUSTOMER), order_context(_ORDER)
     bare = customer_context({"ref": "1", "email": "a@mail.example", "phone": "+8613800138000"})
     items = [item_context(item) for item in _ITEMS]
@@ -43,6 +44,6 @@ def samples(*, tracked: bool = True) -> tuple[MessageData, ...]:
             f"{number:020x}", "<sample@mail.example>", customer, placed, rows, _NOW, tracked
         )
         for number, (customer, placed, rows) in enumerate(
-            [(known, order, items), (bare, order, []), (bare, None, [])]
+            [(known, order, items), (bare, order, []), (bare, None, []), (known, None, [])]
         )
     )

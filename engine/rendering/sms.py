@@ -110,7 +110,7 @@ class SmsCompiler:
     ) -> None:
         self._settings, self._files, self._definition = settings, files, definition
         self._shop = shop_context(settings, timezone)
-        self._environment = make_environment(files, "sms", autoescape=False, finalize=clean)
+        self.environment = make_environment(files, "sms", autoescape=False, finalize=clean)
         self._compiled: dict[tuple[str, str], CompiledSms] = {}
 
     def compile(self, step: Step, language: str | None) -> CompiledSms:
@@ -134,7 +134,7 @@ class SmsCompiler:
     def _build(self, content: SmsContent, language: str) -> CompiledSms:
         path = path_of("sms", content.template, language)
         try:
-            template = self._environment.get_template(path.removeprefix("templates/sms/"))
+            template = self.environment.get_template(path.removeprefix("templates/sms/"))
         except TemplateError as error:
             place = syntax_position(error, "sms", content.position)
             raise rendering_error(error, place) from error
