@@ -8,7 +8,7 @@ import pty
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from email import message_from_bytes
 from email.header import decode_header, make_header
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
+from sqlalchemy import create_engine, make_url
 
 YANSHU = str(Path(sys.executable).parent / "yanshu")
 CUSTOMERS = """\
@@ -37,7 +38,10 @@ NOW = ("--now", "2026-11-24T10:00")
 
 
 def yanshu(
-    *arguments: str, cwd: Path, check: int | None = 0, **environment: str
+    *arguments: str,
+    cwd: Path,
+    check: int | None = 0,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run the command without a terminal; `check`: the exit code that it must have, None for any."""
     inherited = {
@@ -46,7 +50,7 @@ def yanshu(
     done = subprocess.run(
         [YANSHU, *arguments],
         cwd=cwd,
-        env={**inherited, **environment},
+        env={**inherited, **(environment or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -97,7 +101,9 @@ def test_init_leaves_a_directory_that_is_in_use_alone(tmp_path: Path) -> None:
 
 def test_the_project_is_found_from_a_folder_inside_it(shop: Path) -> None:
     assert answer("status", cwd=shop / "campaigns")["runs"] == []
-    elsewhere = yanshu("status", "-o", "json", cwd=shop.parent, YANSHU_PROJECT=str(shop))
+    elsewhere = yanshu(
+        "status", "-o", "json", cwd=shop.parent, environment={"YANSHU_PROJECT": str(shop)}
+    )
     assert json.loads(elsewhere.stdout)["runs"] == []
 
 
@@ -219,19 +225,28 @@ def test_a_reader_that_goes_away_is_no_error_worth_a_word(shop: Path) -> None:
     assert told == b""
 
 
-def test_postgresql_is_brought_up_to_date_by_hand_alone(
-    shop: Path, postgresql_server: str, tmp_path: Path
-) -> None:
-    from tests.conftest import _named, _on_server
+@pytest.fixture
+def empty_postgresql(postgresql_server: str) -> Iterator[str]:
+    """A PostgreSQL database without a single table."""
+    administer = create_engine(
+        make_url(postgresql_server).set(drivername="postgresql+psycopg", database="postgres"),
+        isolation_level="AUTOCOMMIT",
+    )
+    with administer.connect() as connection:
+        connection.exec_driver_sql("CREATE DATABASE cli_empty")
+        url = make_url(postgresql_server).set(database="cli_empty")
+        yield url.render_as_string(hide_password=False)
+        connection.exec_driver_sql("DROP DATABASE cli_empty WITH (FORCE)")
+    administer.dispose()
 
-    _on_server(postgresql_server, "CREATE DATABASE cli_empty")
-    where = {"YANSHU_DATABASE_URL": _named(postgresql_server, "cli_empty")}
-    assert "yanshu db upgrade" in yanshu("status", cwd=shop, check=1, **where).stderr
-    assert "empty" in yanshu("db", "status", cwd=shop, check=1, **where).stdout
-    yanshu("db", "upgrade", cwd=shop, **where)
-    yanshu("db", "status", cwd=shop, **where)
-    yanshu("status", cwd=shop, **where)
-    _on_server(postgresql_server, "DROP DATABASE cli_empty WITH (FORCE)")
+
+def test_postgresql_is_brought_up_to_date_by_hand_alone(shop: Path, empty_postgresql: str) -> None:
+    where = {"YANSHU_DATABASE_URL": empty_postgresql}
+    assert "yanshu db upgrade" in yanshu("status", cwd=shop, check=1, environment=where).stderr
+    assert "empty" in yanshu("db", "status", cwd=shop, check=1, environment=where).stdout
+    yanshu("db", "upgrade", cwd=shop, environment=where)
+    yanshu("db", "status", cwd=shop, environment=where)
+    yanshu("status", cwd=shop, environment=where)
 
 
 class Mailbox:
@@ -240,7 +255,7 @@ class Mailbox:
     def __init__(self) -> None:
         self.letters: list[tuple[list[str], bytes]] = []
 
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
         self.letters.append((envelope.rcpt_tos, envelope.content))
         return "250 kept"
 
@@ -269,7 +284,7 @@ def test_a_test_message_is_marked_and_goes_to_its_sender_alone(
     where = {"YANSHU_SMTP__HOST": "127.0.0.1", "YANSHU_SMTP__PORT": str(port)}
     done = yanshu(
         "send-test", "double11-winback", "--to", "me@shop.example", "--customer", "00001",
-        cwd=shop, **where,
+        cwd=shop, environment=where,
     )  # fmt: skip
     assert "sent" in done.stdout
     ((recipients, content),) = kept.letters
@@ -283,7 +298,13 @@ def test_a_test_message_is_marked_and_goes_to_its_sender_alone(
 def test_a_test_message_that_cannot_go_exits_1(shop: Path) -> None:
     where = {"YANSHU_SMTP__HOST": "127.0.0.1", "YANSHU_SMTP__PORT": str(_free_port())}
     done = yanshu(
-        "send-test", "double11-winback", "--to", "me@shop.example", cwd=shop, check=1, **where
+        "send-test",
+        "double11-winback",
+        "--to",
+        "me@shop.example",
+        cwd=shop,
+        check=1,
+        environment=where,
     )
     assert "not sent" in done.stdout
 
@@ -304,7 +325,7 @@ def test_preview_writes_the_message_as_files(shop: Path, tmp_path: Path) -> None
 def test_the_doctor_sees_the_mail_server(shop: Path, mailbox: tuple[Mailbox, int]) -> None:
     _, port = mailbox
     where = {"YANSHU_SMTP__HOST": "127.0.0.1", "YANSHU_SMTP__PORT": str(port)}
-    found = json.loads(yanshu("doctor", "-o", "json", cwd=shop, **where).stdout)
+    found = json.loads(yanshu("doctor", "-o", "json", cwd=shop, environment=where).stdout)
     states = {check["name"]: check["state"] for check in found["checks"]}
     assert found["healthy"]
     assert states["database"] == states["schema"] == states["zones"] == "ok"
