@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from jinja2 import Environment, TemplateSyntaxError, nodes
 
@@ -27,6 +28,7 @@ class TemplateFile:
     ending: str
 
 
+@lru_cache(maxsize=4096)
 def template_file(path: str) -> TemplateFile | None:
     """The parts of a template's path, or None if it is another file.
 
