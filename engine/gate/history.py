@@ -33,7 +33,7 @@ class History:
         self.customers: dict[int, Book] = {}
         self.addresses: dict[str, Book] = {}
         self.ahead: dict[int, Entry] = {}  # by delivery id
-        self.zones: dict[int, str | None] = {}  # by customer id
+        self.zones: dict[str, set[str | None]] = {}  # of all who have an address, where several do
 
     def judge(self, candidate: Candidate, route: Route, opening: Opening) -> Defer | Skip | None:
         """None if the caps let one more message go to this customer and this address now."""
@@ -50,13 +50,15 @@ class History:
         shared = self.addresses.get(route.address_hash, _NOTHING)
         for cap in caps:
             if len(mine.committed) + len(mine.reserved) >= cap.rule.maximum:
-                yield from self._laid_out(candidate, cap, "customer", mine)
+                yield from self._laid_out(candidate, cap, mine, None)
             if shared.committed or shared.reserved:
-                yield from self._laid_out(candidate, cap, "address", shared)
+                yield from self._laid_out(candidate, cap, shared, route.address_hash)
 
-    def _laid_out(self, candidate: Candidate, cap: Cap, by: str, book: Book) -> Iterator[Check]:
-        """The cap on this book, in the candidate's zone; an address that people of several zones share is counted
-        in the days of each of them."""
+    def _laid_out(
+        self, candidate: Candidate, cap: Cap, book: Book, address: str | None
+    ) -> Iterator[Check]:
+        """The cap on this book, in the candidate's zone; an address that people of several zones have is counted in the
+        days of each of them."""
         committed = tuple(e for e in book.committed if cap.binds(e.message_class, e.channels))
         reserved = tuple(
             entry
@@ -67,9 +69,9 @@ class History:
         if len(committed) + len(reserved) < cap.rule.maximum:
             return
         names = {candidate.timezone}
-        if cap.rule.per.is_days and by == "address":
-            concerned = {entry.customer_id for entry in committed + reserved}
-            names |= {self.zones[customer] for customer in concerned if customer in self.zones}
+        if address is not None and cap.rule.per.is_days:
+            names |= self.zones.get(address, set())
+        by = "customer" if address is None else "address"
         for zone in sorted({zone_of(name, self._shop) for name in names}, key=str):
             yield Check(cap, by, zone, committed, reserved)
 
@@ -120,7 +122,6 @@ class _Fetch:
             candidate.customer_id: (candidate.email_hash, candidate.phone_hash)
             for candidate, _ in capped
         }
-        history.zones.update((candidate.customer_id, candidate.timezone) for candidate, _ in capped)
         self._batch = dict.fromkeys(self._people)
         self._lowest = min(candidate.priority for candidate, _ in capped)
         self._span = {
@@ -143,7 +144,8 @@ class _Fetch:
         if shared:
             for row in self._connection.execute(_MEMBERS, {"addresses": shared}):
                 self._people.setdefault(row.id, (row.email_hash, row.phone_hash))
-                self._history.zones.setdefault(row.id, row.timezone)
+                for address in (row.email_hash, row.phone_hash):
+                    self._history.zones.setdefault(address, set()).add(row.timezone)
         return shared
 
     def _committed_to_addresses(self, shared: set[str]) -> set[str]:
