@@ -2,7 +2,7 @@
 
 CSS can only be inlined into a whole document, and each version's templates are fixed; so inheritance is settled once, on
 the syntax tree. Names of templates must be written out (`{% extends "base.html.j2" %}`), which also lets a version know
-all its files. Line numbers of the merged tree carry the number of their file, so that an error names the right one.
+all its files. One difference to Jinja: what a block sets, the `super()` inside that block sees. Line numbers of the merged tree carry the number of their file, so that an error names the right one.
 """
 
 from __future__ import annotations
