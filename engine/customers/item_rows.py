@@ -1,0 +1,175 @@
+"""Order items from an import: an order's items are replaced whole, wherever in the file they stand.
+
+The rows are spooled through a temporary SQLite file and come back sorted by order, so that memory stays bounded
+however the file is sorted.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Connection, delete, insert, select
+
+from engine.customers import cells
+from engine.customers.job import Job, RowReader
+from engine.customers.records import Columns, Record, Shape
+from engine.customers.upsert import find
+from engine.store.tables import order_items, orders
+
+COLUMNS = Columns(
+    known=("order_id", "sku", "title", "category", "brand", "size", "quantity", "price"),
+    required=("order_id",),
+)
+_WRITTEN = ("sku", "title", "category", "brand", "size", "quantity", "price")
+_CHUNK = 1000
+
+Order = tuple[str, list[Record]]
+"""An order's own id and its item rows."""
+
+
+class Spool:
+    """Records set aside, to be given back order by order, each order's in the order of the file."""
+
+    def __init__(self) -> None:
+        self._shapes: list[Shape] = []
+        self._disk = sqlite3.connect("", isolation_level=None)  # a file of its own that nobody sees
+        self._disk.execute("PRAGMA journal_mode = OFF")
+        self._disk.execute("CREATE TABLE spool (ref TEXT, line INTEGER, shape INTEGER, cells TEXT)")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._disk.close()
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Set these records aside."""
+        rows = []
+        for shape, run in groupby(records, key=attrgetter("shape")):
+            if not self._shapes or self._shapes[-1] is not shape:
+                self._shapes.append(shape)
+            place, number = shape.places["order_id"], len(self._shapes) - 1
+            rows += [
+                (one.cells[place].strip(), one.line, number, json.dumps(one.cells)) for one in run
+            ]
+        self._disk.execute("BEGIN")
+        self._disk.executemany("INSERT INTO spool VALUES (?, ?, ?, ?)", rows)
+        self._disk.execute("COMMIT")
+
+    def batches(self, size: int) -> Iterator[list[Order]]:
+        """Whole orders, so many that they have `size` rows or a few more."""
+        rows = self._disk.execute("SELECT ref, line, shape, cells FROM spool ORDER BY ref, line")
+        batch: list[Order] = []
+        count = 0
+        for ref, lines in groupby(rows, key=lambda row: row[0]):
+            records = [Record(self._shapes[row[2]], row[1], json.loads(row[3])) for row in lines]
+            batch.append((ref, records))
+            count += len(records)
+            if count >= size:
+                yield batch
+                batch, count = [], 0
+        if batch:
+            yield batch
+
+
+class ItemRows:
+    """Lands items."""
+
+    columns = COLUMNS
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._readers = _readers(job)
+        self._plans: dict[Shape, RowReader] = {}
+
+    def land(self, connection: Connection, batch: Sequence[Order]) -> None:
+        """Replace the items of these orders where they differ. Rows of an unknown order are rejected."""
+        known = find(connection, orders, "ref", [ref for ref, _ in batch], "id")
+        new: dict[int, list[tuple[Any, ...]]] = {}
+        for ref, records in batch:
+            if ref in known:
+                new[known[ref][0]] = self._read(records)
+            else:
+                for record in records:
+                    self._job.reject(record, f"order_id: there is no order {ref!r}")
+        there = _items_of(connection, list(new))
+        changed = {
+            order: items for order, items in new.items() if items and items != there.get(order)
+        }
+        _replace(connection, changed)
+        self._count(new, there, changed)
+
+    def _read(self, records: Sequence[Record]) -> list[tuple[Any, ...]]:
+        found = []
+        for shape, run in groupby(records, key=attrgetter("shape")):
+            reader = self._plans.get(shape)
+            if reader is None:
+                reader = self._plans[shape] = RowReader(shape, self._readers)
+                for name in shape.extras:
+                    self._job.notes.add("columns of the items are not known and were left out", repr(name))  # fmt: skip
+            found += [tuple(values[1:]) for _, values in self._job.read_all(reader, list(run))]
+        return found
+
+    def _count(
+        self,
+        new: dict[int, list[tuple[Any, ...]]],
+        there: dict[int, list[tuple[Any, ...]]],
+        changed: dict[int, list[tuple[Any, ...]]],
+    ) -> None:
+        for order, items in new.items():
+            written = len(items) if order in changed else 0
+            self._job.tally.landed(len(items), written, 0 if order in there else written)
+
+
+def _readers(job: Job) -> dict[str, cells.Cell]:
+    """In the order of COLUMNS.known."""
+    return {
+        "order_id": cells.identifier,
+        "sku": cells.text,
+        "title": cells.text,
+        "category": cells.text,
+        "brand": cells.text,
+        "size": cells.text,
+        "quantity": cells.optional(cells.whole_number),
+        "price": cells.optional(job.money),
+    }
+
+
+def _items_of(connection: Connection, ids: Sequence[int]) -> dict[int, list[tuple[Any, ...]]]:
+    columns = [order_items.c[name] for name in _WRITTEN]
+    found: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
+    for start in range(0, len(ids), _CHUNK):
+        question = (
+            select(order_items.c.order_id, *columns)
+            .where(order_items.c.order_id.in_(ids[start : start + _CHUNK]))
+            .order_by(order_items.c.order_id, order_items.c.position)
+        )
+        for order, *values in connection.execute(question):
+            found[order].append(tuple(values))
+    return found
+
+
+def _replace(connection: Connection, changed: dict[int, list[tuple[Any, ...]]]) -> None:
+    ids = list(changed)
+    for start in range(0, len(ids), _CHUNK):
+        some = ids[start : start + _CHUNK]
+        connection.execute(delete(order_items).where(order_items.c.order_id.in_(some)))
+    rows = [
+        {"order_id": order, "position": position, **dict(zip(_WRITTEN, values, strict=True))}
+        for order, items in changed.items()
+        for position, values in enumerate(items, start=1)
+    ]
+    if rows:
+        connection.execute(insert(order_items), rows)

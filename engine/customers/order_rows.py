@@ -1,0 +1,152 @@
+"""Orders from an import: read, checked, and written in sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Table, and_, case
+
+from engine.customers import cells
+from engine.customers.job import Job, RowReader
+from engine.customers.records import Columns, Record, Shape
+from engine.customers.upsert import Rule, Upsert, find, merge_json
+from engine.store.tables import customers, orders
+
+COLUMNS = Columns(
+    known=(
+        "id", "customer_id", "status", "placed_at", "paid_at", "shipped_at", "arrived_at",
+        "received_at", "refunded_at", "refunded_amount", "amount", "currency", "quantity",
+        "coupon", "source",
+    ),
+    required=("id", "customer_id", "placed_at", "amount"),
+)  # fmt: skip
+STATUSES = ("placed", "paid", "shipped", "arrived", "received", "refunded", "closed")
+TIMES = ("paid_at", "shipped_at", "arrived_at", "received_at", "refunded_at")
+_OPTIONAL = ("refunded_amount", "quantity", "coupon", "source")
+_WRITTEN = (
+    "ref", "customer_id", "status", "placed_at", *TIMES, "refunded_amount", "amount", "currency",
+    "quantity", "coupon", "source", "attributes",
+)  # fmt: skip
+_OWN_TIME = {name.removesuffix("_at"): slot for slot, name in enumerate(TIMES)}
+"""A status whose own time the file does not give happened when the order was placed."""
+_MOST_TOUCHED = 50_000
+
+
+class Touched:
+    """Whose orders changed: internal customer ids, or `everybody` once it is cheaper to look at all."""
+
+    def __init__(self, *, everybody: bool) -> None:
+        self.ids: set[int] = set()
+        self.everybody, self.any = everybody, False
+
+    def add(self, ids: Iterable[int]) -> None:
+        self.any = True
+        if not self.everybody:
+            self.ids.update(ids)
+            if len(self.ids) > _MOST_TOUCHED:
+                self.everybody = True
+                self.ids.clear()
+
+
+class OrderRows:
+    """Lands orders. `touched` learns whose profiles have to be computed anew."""
+
+    columns = COLUMNS
+
+    def __init__(self, job: Job, touched: Touched) -> None:
+        self._job, self._touched = job, touched
+        self._readers = _readers(job)
+        self._plans: dict[Shape, tuple[RowReader, Upsert]] = {}
+
+    def land(self, connection: Connection, shape: Shape, records: Sequence[Record]) -> None:
+        """Write these rows; of several with one id the last wins."""
+        reader, upsert = self._plan(shape)
+        read = self._job.read_all(reader, records)
+        people = find(connection, customers, "ref", {values[1] for _, values in read}, "id")
+        currency = self._job.policy.prices.currency
+        rows: dict[str, tuple[Any, ...]] = {}
+        landed = 0
+        for record, values in read:
+            owner = people.get(values[1])
+            if owner is None:
+                self._job.reject(record, f"customer_id: there is no customer {values[1]!r}")
+            else:
+                attributes = reader.attributes(record.cells)
+                rows[values[0]] = _row(values, owner[0], currency, attributes)
+                landed += 1
+        there = find(connection, orders, "ref", rows, "customer_id")
+        changed = upsert.run(connection, list(rows.values()))
+        self._job.tally.landed(landed, changed, len(rows) - len(there))
+        if changed:
+            self._touched.add(row[1] for row in rows.values())
+            self._touched.add(row[0] for row in there.values())
+
+    def _plan(self, shape: Shape) -> tuple[RowReader, Upsert]:
+        plan = self._plans.get(shape)
+        if plan is None:
+            kept = {name for name in _OPTIONAL if name not in shape.places}
+            if not shape.extras:
+                kept.add("attributes")
+            upsert = Upsert(
+                orders, ["ref"], _WRITTEN, kept=kept,
+                rules={
+                    **{name: _later_time(name) for name in TIMES},
+                    "attributes": merge_json("attributes", on_sqlite=self._job.as_number),
+                },
+            )  # fmt: skip
+            plan = self._plans[shape] = (RowReader(shape, self._readers), upsert)
+        return plan
+
+
+def _readers(job: Job) -> dict[str, cells.Cell]:
+    """In the order of COLUMNS.known."""
+    moment, money = job.moment, job.money
+    later = cells.optional(moment)
+    return {
+        "id": cells.identifier,
+        "customer_id": cells.identifier,
+        "status": cells.optional(cells.word(*STATUSES)),
+        "placed_at": moment,
+        **dict.fromkeys(TIMES, later),
+        "refunded_amount": cells.optional(money),
+        "amount": money,
+        "currency": _currency(job.policy.prices.currency),
+        "quantity": cells.optional(cells.whole_number),
+        "coupon": cells.text,
+        "source": cells.text,
+    }
+
+
+def _currency(wanted: str) -> cells.Cell:
+    def read(cell: str) -> str:
+        found = cell.strip().upper()
+        if found and found != wanted:
+            raise ValueError(f"{found!r} is not the shop's currency {wanted}")
+        return wanted
+
+    return read
+
+
+def _row(values: list[Any], owner: int, currency: str, attributes: str) -> tuple[Any, ...]:
+    """The values of _WRITTEN."""
+    ref, _, status, placed, *times, refunded, amount, _, quantity, coupon, source = values
+    status = status or "received"
+    slot = _OWN_TIME.get(status)
+    if slot is not None and times[slot] is None:
+        times[slot] = placed
+    return (
+        ref, owner, status, placed, *times, refunded, amount, currency, quantity, coupon, source,
+        attributes,
+    )  # fmt: skip
+
+
+def _later_time(name: str) -> Rule:
+    """A time that is known is never lost to a file that does not say it, nor to one that only implies it."""
+
+    def rule(table: Table, excluded: Any) -> ColumnElement[Any]:
+        there, came = table.c[name], excluded[name]
+        is_implied = and_(came == excluded.placed_at, there != table.c.placed_at)
+        return case((came.is_(None), there), (is_implied, there), else_=came)
+
+    return rule

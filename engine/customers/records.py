@@ -1,0 +1,240 @@
+"""Import files as records: rows of CSV, or objects of JSON lines, with the columns that the kind of import knows."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from engine.customers.lines import Lines
+from engine.errors import ImportFileError, did_you_mean
+
+LONGEST_CELL = 100_000
+"""Bytes."""
+JSON_SUFFIXES = (".jsonl", ".ndjson")
+REJECT_COLUMNS = ("line", "reason")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_SHAPES_KEPT = 1000
+
+Reject = Callable[[int, str, Sequence[str]], None]
+"""Takes the line, the reason and the cells as they stood."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns that a kind of import knows, and those that it cannot do without. Others are attributes."""
+
+    known: tuple[str, ...]
+    required: tuple[str, ...]
+    any_of: tuple[str, ...] = ()  # of these one at least
+
+    def missing(self, names: Sequence[str]) -> str | None:
+        """A sentence on the first required column that is not there, with the nearest one that is; None if all are."""
+        for name in self.required:
+            if name not in names:
+                near = did_you_mean(name, [other for other in names if other not in self.known])
+                return f"column {name!r} is missing{near}"
+        if self.any_of and not set(self.any_of) & set(names):
+            return f"one of the columns {', '.join(self.any_of)} is needed"
+        return None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """Where a record's cells are: `places` of the known columns, and of the others by name."""
+
+    names: tuple[str, ...]
+    places: Mapping[str, int]
+    extras: Mapping[str, int]
+
+    @classmethod
+    def of(cls, names: Sequence[str], columns: Columns) -> Shape:
+        places = {name: place for place, name in enumerate(names) if name in columns.known}
+        extras = {
+            name: place for place, name in enumerate(names) if name and name not in columns.known
+        }
+        return cls(tuple(names), places, extras)
+
+
+class Record(NamedTuple):
+    """One row: its first line, and its cells as the shape says. All cells are text."""
+
+    shape: Shape
+    line: int
+    cells: Sequence[str]
+
+
+class CsvRecords:
+    """The rows of a CSV file. `names`: its header. Broken rows go to `reject`; blank ones are passed over."""
+
+    def __init__(self, lines: Lines, columns: Columns, reject: Reject) -> None:
+        self._lines, self._reject = lines, reject
+        self._rows = csv.reader(lines, strict=True)
+        header = self._header(lines)
+        # A file of rejected rows can be mended and imported as it is: our two columns and quotes come off again.
+        self._is_rejects = tuple(header[:2]) == REJECT_COLUMNS
+        self.names = header[2:] if self._is_rejects else header
+        missing = columns.missing(self.names)
+        if missing:
+            raise ImportFileError(f"{lines.path}: {missing}")
+        self._shape = Shape.of(self.names, columns)
+
+    def _header(self, lines: Lines) -> list[str]:
+        try:
+            names = [name.strip() for name in next(self._rows)]
+        except StopIteration:
+            raise ImportFileError(f"{lines.path}: is empty; a header line is needed") from None
+        except csv.Error as error:
+            raise ImportFileError(f"{lines.path}: the header cannot be read: {error}") from None
+        if lines.fault:
+            raise ImportFileError(f"{lines.path}: the header {lines.fault}; save it as UTF-8 CSV")
+        twice = next((name for name in names if name and names.count(name) > 1), None)
+        if twice is not None:
+            raise ImportFileError(f"{lines.path}: column {twice!r} stands twice in the header")
+        return names
+
+    def __iter__(self) -> Iterator[Record]:
+        lines, rows, shape = self._lines, self._rows, self._shape
+        width = len(shape.names) + (2 if self._is_rejects else 0)
+        while True:
+            lines.begin()
+            line = lines.number + 1
+            try:
+                cells = next(rows)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                self._refuse(line, f"cannot be read as CSV: {error}", [])
+                continue
+            if not any(cells):
+                continue
+            if len(cells) != width:
+                self._refuse(line, f"has {len(cells)} cells, the header has {width}", cells)
+                continue
+            reason = lines.fault or _too_long(lines.taken, cells)
+            if self._is_rejects:
+                cells = [_unwrapped(cell) for cell in cells[2:]]
+            if reason is None:
+                yield Record(shape, line, cells)
+            else:
+                self._reject(line, reason, cells)
+
+    def _refuse(self, line: int, reason: str, cells: list[str]) -> None:
+        """A quote that was never closed swallows the rows below it: only its own line is bad."""
+        if len(self._lines.taken) > 1:
+            self._lines.give_back()
+            cells = []
+        self._reject(line, reason, cells or [self._lines.taken[0].rstrip("\r\n")])
+
+
+class JsonRecords:
+    """The objects of a file of JSON lines. A key that a line does not name is left as it is in the database."""
+
+    names: Sequence[str] = ("record",)
+
+    def __init__(self, lines: Lines, columns: Columns, reject: Reject) -> None:
+        self._lines, self._columns, self._reject = lines, columns, reject
+        self._shapes: dict[tuple[str, ...], Shape] = {}
+
+    def __iter__(self) -> Iterator[Record]:
+        lines = self._lines
+        lines.begin()
+        for line in lines:
+            if not line.isspace():
+                try:
+                    yield self._record(line)
+                except ValueError as error:
+                    self._reject(lines.number, str(error), [line.rstrip("\r\n")])
+            lines.begin()
+
+    def _record(self, line: str) -> Record:
+        if self._lines.fault:
+            raise ValueError(self._lines.fault)
+        found = _parse(line)
+        missing = self._columns.missing(list(found))
+        if missing:
+            raise ValueError(missing)
+        shape = self._shape(tuple(found))
+        cells = [
+            _plain(name, value) if name in shape.places else _kept(name, value)
+            for name, value in found.items()
+        ]
+        return Record(shape, self._lines.number, cells)
+
+    def _shape(self, names: tuple[str, ...]) -> Shape:
+        shape = self._shapes.get(names)
+        if shape is None:
+            if len(self._shapes) >= _SHAPES_KEPT:
+                self._shapes.clear()
+            shape = self._shapes[names] = Shape.of(names, self._columns)
+        return shape
+
+
+def open_records(lines: Lines, columns: Columns, reject: Reject) -> CsvRecords | JsonRecords:
+    """The records of a file, by its suffix: JSON lines, else CSV. Raises ImportFileError."""
+    path: Path = lines.path
+    if path.suffix.lower() in JSON_SUFFIXES:
+        return JsonRecords(lines, columns, reject)
+    if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
+        raise ImportFileError(f"{path}: spreadsheets are not supported yet; save it as UTF-8 CSV")
+    return CsvRecords(lines, columns, reject)
+
+
+def is_formula(cell: str) -> bool:
+    """Whether a spreadsheet would compute this cell instead of showing it."""
+    return cell.startswith(_FORMULA)
+
+
+def _unwrapped(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and is_formula(cell[1:]) else cell
+
+
+def _too_long(taken: Sequence[str], cells: Iterable[str]) -> str | None:
+    # A character has four bytes at most: short lines need no look at their cells.
+    if len(taken) == 1 and len(taken[0]) < LONGEST_CELL // 4:
+        return None
+    if any(len(cell.encode(errors="replace")) > LONGEST_CELL for cell in cells):
+        return f"a cell is longer than {LONGEST_CELL:,} bytes"
+    return None
+
+
+def _parse(line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError("is not a JSON object")
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds half a surrogate pair") from None
+    return found
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"is not JSON: {name}")
+
+
+def _plain(name: str, value: Any) -> str:
+    """A value of a known column, as CSV would spell it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict | list):
+        raise ValueError(f"{name}: is not a single value")
+    return _kept(name, value)
+
+
+def _kept(name: str, value: Any) -> str:
+    """A value of an attribute, which is text whatever the file's format: a list or an object as its JSON."""
+    written = "" if value is None else value
+    if not isinstance(written, str):
+        written = json.dumps(written, ensure_ascii=False)
+    if "\0" in written:
+        raise ValueError(f"{name}: holds a NUL byte")
+    if len(written) > LONGEST_CELL // 4 and len(written.encode()) > LONGEST_CELL:
+        raise ValueError(f"{name}: is longer than {LONGEST_CELL:,} bytes")
+    return written

@@ -1,0 +1,170 @@
+"""Many rows at once into one table: insert what is new, change what differs, leave the rest untouched.
+
+Values are given as the database's driver takes them (see `cells.moments`), so that nothing is converted row by row;
+SQLite gets one prepared statement for all rows, PostgreSQL one statement with an array per column.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Connection,
+    DateTime,
+    Select,
+    Table,
+    Text,
+    any_,
+    bindparam,
+    cast,
+    column,
+    func,
+    or_,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.types import JSON, TypeEngine
+
+from engine.store.types import Moment
+
+Excluded = Any
+Rule = Callable[[Table, Excluded], ColumnElement[Any]]
+"""The new value of a column that is there already, from the row that is there and the one that came."""
+
+
+class Upsert:
+    """One shape of rows for one table.
+
+    `columns`: those of each row's values, in the table's order. `key`: what makes a row the same. `kept`: written on insert only.
+    `rules`: how the old and the new value are joined; elsewhere the new one replaces. `stamp`: a column that is
+    written when anything else is. Without a column to change, a row that is there is left alone.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        key: Sequence[str],
+        columns: Sequence[str],
+        *,
+        kept: Collection[str] = (),
+        rules: Mapping[str, Rule] | None = None,
+        stamp: str | None = None,
+    ) -> None:
+        self.table, self.key, self.columns, self.stamp = table, key, columns, stamp
+        self.rules = rules or {}
+        self.changing = [
+            name for name in columns if name not in key and name not in kept and name != stamp
+        ]
+        self._sqlite: str | None = None
+
+    def run(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> int:
+        """Write these rows, no two of which share a key. Returns how many were inserted or changed."""
+        if not rows:
+            return 0
+        if connection.dialect.name == "sqlite":
+            if self._sqlite is None:
+                self._sqlite = self._sqlite_text(connection)
+            done = connection.exec_driver_sql(
+                self._sqlite,
+                [tuple(row) for row in rows],
+                execution_options={"preserve_rowcount": True},
+            )
+        else:
+            arrays = dict(zip(self.columns, map(list, zip(*rows, strict=True)), strict=True))
+            done = connection.execute(
+                self._postgresql(), arrays, execution_options={"preserve_rowcount": True}
+            )
+        return done.rowcount
+
+    def _sqlite_text(self, connection: Connection) -> str:
+        statement = sqlite.insert(self.table).values(
+            {name: bindparam(name) for name in self.columns}
+        )
+        compiled = self._on_conflict(statement).compile(dialect=connection.dialect)
+        assert list(compiled.positiontup) == list(self.columns), "in the table's order"
+        return str(compiled)
+
+    def _postgresql(self) -> Any:
+        types = [_array_of(self.table.c[name].type) for name in self.columns]
+        given = func.unnest(
+            *[
+                bindparam(name, type_=ARRAY(kind))
+                for name, kind in zip(self.columns, types, strict=True)
+            ]
+        ).table_valued(
+            *[column(name, kind) for name, kind in zip(self.columns, types, strict=True)]
+        )
+        picked = [
+            cast(given.c[name], JSONB)
+            if isinstance(self.table.c[name].type, JSON)
+            else given.c[name]
+            for name in self.columns
+        ]
+        statement = postgresql.insert(self.table).from_select(
+            list(self.columns), select(*picked), include_defaults=False
+        )
+        return self._on_conflict(statement)
+
+    def _on_conflict(self, statement: Any) -> Any:
+        if not self.changing:
+            return statement.on_conflict_do_nothing(index_elements=list(self.key))
+        new = {name: self._new_value(name, statement.excluded) for name in self.changing}
+        differs = or_(*[self.table.c[name].is_distinct_from(value) for name, value in new.items()])
+        if self.stamp is not None:
+            new[self.stamp] = statement.excluded[self.stamp]
+        return statement.on_conflict_do_update(
+            index_elements=list(self.key), set_=new, where=differs
+        )
+
+    def _new_value(self, name: str, excluded: Excluded) -> Any:
+        rule = self.rules.get(name)
+        return excluded[name] if rule is None else rule(self.table, excluded)
+
+
+def _array_of(kind: TypeEngine[Any]) -> TypeEngine[Any]:
+    if isinstance(kind, Moment):
+        return DateTime(timezone=True)
+    if isinstance(kind, BigInteger | Boolean):
+        return kind if isinstance(kind, Boolean) else BigInteger()
+    return Text()
+
+
+def merge_json(name: str, *, on_sqlite: bool) -> Rule:
+    """The rule for a JSON object: keys that came replace theirs, others stay."""
+
+    def rule(table: Table, excluded: Excluded) -> ColumnElement[Any]:
+        if on_sqlite:
+            return func.json_patch(table.c[name], excluded[name])
+        return table.c[name].op("||")(excluded[name])
+
+    return rule
+
+
+def find(
+    connection: Connection, table: Table, key: str, values: Iterable[str], *columns: str
+) -> dict[str, Any]:
+    """The rows whose text column `key` is among these values: `{key: the named columns in order}`."""
+    wanted = list(values)
+    if not wanted:
+        return {}
+    on_sqlite = connection.dialect.name == "sqlite"
+    statement = _finder(table, key, columns, on_sqlite)
+    parameter = json.dumps(wanted, ensure_ascii=False) if on_sqlite else wanted
+    return {row[0]: row[1:] for row in connection.execute(statement, {"wanted": parameter})}
+
+
+@lru_cache
+def _finder(table: Table, key: str, columns: tuple[str, ...], on_sqlite: bool) -> Select[Any]:
+    """One parameter for all values: an IN list of thousands costs more to spell than to look up."""
+    question = select(table.c[key], *[table.c[name] for name in columns])
+    if on_sqlite:
+        listed = select(column("value", Text)).select_from(func.json_each(bindparam("wanted")))
+        return question.where(table.c[key].in_(listed))
+    return question.where(table.c[key] == any_(bindparam("wanted", type_=ARRAY(Text()))))
