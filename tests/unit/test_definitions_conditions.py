@@ -163,6 +163,11 @@ def test_grades_are_those_of_the_policy() -> None:
     )
 
 
+def test_groups_may_nest_as_deep_as_a_file_allows() -> None:
+    tree = segment("all: [" + "{not: " * 14 + "{city: {eq: a}}" + "}" * 14 + "]").tree
+    assert len(list(conditions_of(tree))) == 1
+
+
 def test_a_tree_that_is_good_has_only_conditions_and_groups() -> None:
     tree = segment("all: [{city: {eq: a}}]").tree
     assert isinstance(tree, Group) and isinstance(tree.children[0], Condition)
