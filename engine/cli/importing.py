@@ -62,16 +62,7 @@ def _progress(session: Session, file: Path, items: Path | None) -> Iterator[Prog
     columns = (TextColumn("{task.fields[rows]:,} rows"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=sum(sizes), rows=0)
-        seen, before = 0, 0
-
-        def show(rows: int, done: int) -> None:
-            nonlocal seen, before
-            if done < seen:  # the second file begins
-                before, seen = sizes[0], 0
-            seen = done
-            bar.update(task, completed=before + done, rows=rows)
-
-        yield show
+        yield lambda rows, done: bar.update(task, completed=done, rows=rows)
 
 
 def _rejected(found: ImportSummary) -> int:
