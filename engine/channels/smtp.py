@@ -98,7 +98,7 @@ class SmtpConnection:
         written = False
         for position, letter in enumerate(letters):
             if self._session is None:
-                yield letter.index, _NOT_STARTED
+                yield letter.place, _NOT_STARTED
                 continue
             following = openings[position] if position < len(openings) else b""
             self._midway = True
@@ -113,4 +113,4 @@ class SmtpConnection:
             self._midway = written = bool(following)
             if not goes_on:
                 self._drop()
-            yield letter.index, outcome
+            yield letter.place, outcome

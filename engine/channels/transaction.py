@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from engine.channels.base import Accepted, Envelope, Outcome, Refused, Unknown
 from engine.channels.handshake import Extensions
@@ -23,11 +24,10 @@ _STEPS = (("mail", 2), ("rcpt", 2), ("data", 3))
 _GO_AHEAD = re.compile(rb"2\d\d [^\r\n]*\r\n2\d\d [^\r\n]*\r\n354 [^\r\n]*\r\n")
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(NamedTuple):
     """An envelope in the words of the protocol."""
 
-    index: int  # its place in the window
+    place: int  # in the window
     opening: bytes  # MAIL, RCPT and DATA, a line each
     body: bytes
 
@@ -52,7 +52,7 @@ def bad_address(envelope: Envelope) -> Refused | None:
     return None
 
 
-def open_letter(index: int, envelope: Envelope, offered: Extensions) -> Letter | Refused:
+def open_letter(place: int, envelope: Envelope, offered: Extensions) -> Letter | Refused:
     """Put an envelope into commands, as far as the server's extensions allow it."""
     if offered.size and len(envelope.body) > offered.size:
         detail = f"{len(envelope.body)} octets; the relay takes {offered.size}"
@@ -68,7 +68,7 @@ def open_letter(index: int, envelope: Envelope, offered: Extensions) -> Letter |
     if offered.eight_bit and not envelope.body.isascii():
         parameters += " BODY=8BITMIME"
     opening = f"MAIL FROM:<{sender}>{parameters}\r\nRCPT TO:<{recipient}>\r\nDATA\r\n"
-    return Letter(index, opening.encode(), envelope.body)
+    return Letter(place, opening.encode(), envelope.body)
 
 
 def transact(
@@ -93,7 +93,7 @@ def transact(
     if refusal is not None:
         return _refused(refusal.reply, refusal.phase), _recover(wire, refusal, following)
     if on_transmit is not None:
-        on_transmit(letter.index)
+        on_transmit(letter.place)
     return _hand_over(wire, letter.body, following)
 
 

@@ -14,7 +14,7 @@ from workers.inbox.folder import Folder, Sms
 from workers.inbox.reading import Mail, open_mail
 
 SHOWN = 200
-"""How many mails, and how many text messages, a page lists: the newest ones."""
+"""How many mails and conversations a page lists: the newest ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,9 @@ class Conversation:
     @property
     def key(self) -> str:
         return "".join(letter for letter in self.to if letter.isalnum()) or "unknown"
+
+    def __len__(self) -> int:
+        return len(self.messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ def entries(folder: Folder, limit: int = SHOWN) -> list[Entry]:
         at = datetime.fromisoformat(talk.messages[-1].received_at)
         number = talk.messages[-1].number
         found.append(Entry(f"phone-{talk.key}", at, number, conversation=talk))
-    return sorted(found, key=lambda entry: (entry.at, entry.number), reverse=True)
+    return sorted(found, key=lambda entry: (entry.at, entry.number), reverse=True)[:limit]
 
 
 def server_page(folder: Folder, chosen: str | None = None) -> str | None:
@@ -68,7 +71,7 @@ def server_page(folder: Folder, chosen: str | None = None) -> str | None:
 
 
 def static_page(folder: Path, out_html: Path, limit: int = SHOWN) -> Path:
-    """Write one HTML file that shows the newest `limit` messages of an inbox folder without any server or script.
+    """Write one HTML file that shows the newest `limit` mails and conversations of an inbox folder without any server or script.
 
     Mails stand in sandboxed frames and may load nothing from elsewhere. Returns `out_html`.
     """
@@ -96,6 +99,7 @@ def _render(
     served: bool,
     total: tuple[int, int],
 ) -> str:
+    shown = sum(len(entry.conversation) if entry.conversation else 1 for entry in listed)
     return _environment.get_template("inbox.html.j2").render(
         listed=listed,
         opened=opened,
@@ -103,6 +107,7 @@ def _render(
         served=served,
         mails=total[0],
         text_messages=total[1],
+        older=sum(total) - shown,
         newest=listed[0].key if listed else "",
     )
 
