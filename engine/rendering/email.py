@@ -27,6 +27,7 @@ from engine.rendering.environment import (
 )
 from engine.rendering.folding import constant
 from engine.rendering.forms import Form, Shape, Values
+from engine.rendering.headers import MAX_SUBJECT_CHARACTERS, clean
 from engine.rendering.links import (
     DELIVERY,
     TRACK,
@@ -50,7 +51,7 @@ __all__ = ["CompiledEmail", "Email", "EmailCompiler", "MessageData", "TrackedLin
 
 @dataclass(frozen=True, slots=True)
 class Email:
-    """What a customer reads. Lines end in `\\n`."""
+    """What a customer reads: the subject as its header says it; HTML and text with lines that end in `\\n`."""
 
     subject: str
     html: str
@@ -84,7 +85,8 @@ class CompiledEmail:
         form = self._forms[data.tracked]
         try:
             values = self._values(data)
-            return Email(values["subject"], form.html(values), form.text(values))
+            subject = clean(values["subject"], MAX_SUBJECT_CHARACTERS)
+            return Email(subject, form.html(values), form.text(values))
         except TEMPLATE_ERRORS as error:
             raise self._explained(error, data) from error
 

@@ -65,7 +65,7 @@ def make_environment(
         loader=DictLoader(sources),
         undefined=StrictUndefined,
         autoescape=autoescape,
-        finalize=finalize or blank_none,
+        finalize=finalize or printed,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
@@ -78,8 +78,10 @@ def make_environment(
     return environment
 
 
-def blank_none(value: Any) -> Any:
-    """An unknown time or number prints as nothing."""
+def printed(value: Any) -> Any:
+    """How a value prints: an unknown time or number as nothing, every line break as `\\n`."""
+    if isinstance(value, str):
+        return value.replace("\r\n", "\n").replace("\r", "\n") if "\r" in value else value
     return "" if value is None else value
 
 

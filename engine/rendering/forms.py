@@ -35,6 +35,8 @@ class Shape:
         samples: Sequence[MessageData],
     ) -> None:
         self.source, self._reader = source, reader
+        # On the wire every value is encoded by a filter; finalising it after that would undo the encoding.
+        self._wire = {env: env.overlay(finalize=None) for env in (reader.html, reader.plain)}
         inlined = inline_skeleton(source.skeleton)
         self.inlines_after = inlined is None or not self._survives(inlined, values, samples)
         self.document = source.skeleton.html if inlined is None or self.inlines_after else inlined
@@ -58,14 +60,17 @@ class Shape:
             raise RenderingError(message, position=source.html.position(1)) from error
         return [*source.html.prelude, *body]
 
-    def html_program(self, body: Sequence[nodes.Node]) -> Program:
+    def html_program(self, body: Sequence[nodes.Node], *, wire: bool = False) -> Program:
         """Nodes of the HTML part, compiled."""
-        return Program(self._reader.html, body, self.source.html.position)
+        environment = self._reader.html
+        position = self.source.html.position
+        return Program(self._wire[environment] if wire else environment, body, position)
 
-    def text_program(self, body: Sequence[nodes.Node]) -> Program:
+    def text_program(self, body: Sequence[nodes.Node], *, wire: bool = False) -> Program:
         """Nodes of the text part, compiled."""
-        document = self.source.text or self.source.html
-        return Program(self._reader.plain, body, document.position)
+        environment = self._reader.plain
+        position = (self.source.text or self.source.html).position
+        return Program(self._wire[environment] if wire else environment, body, position)
 
     def special(self, *, tracked: bool, html: bool) -> Callable[[Slot], list[nodes.Node]]:
         return special_nodes(self.source.targets, self._reader.base, tracked=tracked, html=html)
@@ -143,13 +148,13 @@ class Form:
     def _wire_html(self) -> Program | None:
         if self._shape.inlines_after or not can_encode_ahead(self._html_nodes):
             return None
-        return self._shape.html_program(encode_ahead(self._html_nodes, "wire_html"))
+        return self._shape.html_program(encode_ahead(self._html_nodes, "wire_html"), wire=True)
 
     @cached_property
     def _wire_text(self) -> Program | None:
         if not can_encode_ahead(self._text_nodes):
             return None
-        return self._shape.text_program(encode_ahead(self._text_nodes, "wire_text"))
+        return self._shape.text_program(encode_ahead(self._text_nodes, "wire_text"), wire=True)
 
 
 def has_conditions(body: Sequence[nodes.Node]) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import jinja2
 from jinja2 import Template, nodes
 
 from engine.errors import Position
-from engine.rendering.environment import POSITION, Environment
+from engine.rendering.environment import POSITION
 from engine.rendering.flattening import clone
 
 
@@ -17,7 +18,7 @@ class Program:
 
     def __init__(
         self,
-        environment: Environment,
+        environment: jinja2.Environment,
         body: Sequence[nodes.Node],
         position: Callable[[int], Position],
     ) -> None:

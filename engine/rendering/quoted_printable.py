@@ -51,7 +51,10 @@ def encode_value(value: Any) -> str:
     text = "" if value is None else str(value)
     if _PLAIN_VALUE(text):
         return text + SOFT_BREAK
-    return encode(text) + SOFT_BREAK if text else ""
+    encoded = encode(text)
+    if len(encoded) - encoded.rfind("\n") > _LINE + 1:  # b2a_qp fills the last line to the brim
+        encoded = encoded[:-1] + SOFT_BREAK + encoded[-1]
+    return encoded + SOFT_BREAK if text else ""
 
 
 def encode_html_value(value: Any) -> Markup:
