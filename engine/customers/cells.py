@@ -71,6 +71,8 @@ def yes_or_no(cell: str) -> bool | None:
 
 def whole_number(cell: str) -> int:
     """A count from 0 up."""
+    if cell.isdigit() and cell.isascii() and len(cell) < 16:
+        return int(cell)
     found = cell.strip()
     if _WHOLE.fullmatch(found) is None:
         raise ValueError(f"{_shown(cell)} is not a whole number")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection
@@ -11,7 +13,7 @@ from engine.clock import zone_names
 from engine.customers import cells
 from engine.customers.addresses import email_domain, normalise_email, normalise_phone
 from engine.customers.consent import record_imported
-from engine.customers.job import CellError, Job, RowReader
+from engine.customers.job import CellError, Job, RowReader, Values
 from engine.customers.records import Columns, Record, Shape
 from engine.customers.upsert import Upsert, find, merge_json
 from engine.definitions.campaign import Channel
@@ -30,10 +32,7 @@ _DERIVED = {
     "phone": ("phone", "phone_hash"),
     "birthday": ("birthday", "birthday_month", "birthday_day"),
 }
-_PLAIN = (
-    "name", "phone_valid_until", "gender", "birthday_calendar", "timezone", "language", "province",
-    "city", "address", "joined_at",
-)  # fmt: skip
+_ALWAYS = ("ref", "attributes", "created_at", "updated_at")
 _WRITTEN = (
     "ref", "name", "email", "email_hash", "email_domain", "phone", "phone_hash",
     "phone_valid_until", "gender", "birthday", "birthday_month", "birthday_day",
@@ -41,6 +40,8 @@ _WRITTEN = (
     "attributes", "created_at", "updated_at",
 )  # fmt: skip
 _MASK = "*"
+Pick = Callable[[tuple[Any, ...]], tuple[Any, ...]]
+"""Takes the values of _WRITTEN and gives those of the columns that this shape writes."""
 _CHANNELS: tuple[Channel, Channel] = ("email", "sms")
 
 
@@ -53,11 +54,11 @@ class CustomerRows:
         self._job = job
         self._readers = _readers(job)
         self._birthday = cells.birthday(job.now.year)
-        self._plans: dict[Shape, tuple[RowReader, Upsert]] = {}
+        self._plan = lru_cache(maxsize=1000)(self._make_plan)
 
     def land(self, connection: Connection, shape: Shape, records: Sequence[Record]) -> None:
         """Write these rows; of several with one id the last wins."""
-        reader, upsert = self._plan(shape)
+        reader, pick, upsert = self._plan(shape)
         rows: dict[str, tuple[Any, ...]] = {}
         consents: dict[str, tuple[bool | None, bool | None]] = {}
         landed = 0
@@ -68,29 +69,27 @@ class CustomerRows:
                 self._job.reject(record, str(error))
                 continue
             landed += 1
-            rows[row[0]] = row
+            rows[row[0]] = pick(row)
             consents[row[0]] = (values[-2], values[-1])
         there = find(connection, customers, "ref", rows)
-        changed = upsert.run(connection, list(rows.values()))
+        changed = upsert.run(connection, list(rows.values()), there)
         self._job.tally.landed(landed, changed, len(rows) - len(there))
         self._record_consents(connection, consents)
 
-    def _plan(self, shape: Shape) -> tuple[RowReader, Upsert]:
-        plan = self._plans.get(shape)
-        if plan is None:
-            absent = [name for name in (*_PLAIN, *_DERIVED) if name not in shape.places]
-            kept = {written for name in absent for written in _DERIVED.get(name, (name,))}
-            kept.add("created_at")
-            if not shape.extras:
-                kept.add("attributes")
-            upsert = Upsert(
-                customers, ["ref"], _WRITTEN, kept=kept, stamp="updated_at",
-                rules={"attributes": merge_json("attributes", on_sqlite=self._job.as_number)},
-            )  # fmt: skip
-            plan = self._plans[shape] = (RowReader(shape, self._readers), upsert)
-        return plan
+    def _make_plan(self, shape: Shape) -> tuple[RowReader, Pick, Upsert]:
+        """Only what the file says is written: a column that it lacks is left as it is."""
+        said = {name for column in shape.places for name in _DERIVED.get(column, (column,))}
+        columns = [name for name in _WRITTEN if name in said or name in _ALWAYS]
+        upsert = Upsert(
+            customers, ["ref"], columns,
+            kept=["created_at"] if shape.extras else ["created_at", "attributes"],
+            rules={"attributes": merge_json("attributes", on_sqlite=self._job.as_number)},
+            stamp="updated_at",
+        )  # fmt: skip
+        pick = itemgetter(*[_WRITTEN.index(name) for name in columns])
+        return RowReader(shape, self._readers), pick, upsert
 
-    def _row(self, values: list[Any], attributes: str, line: int) -> tuple[Any, ...]:
+    def _row(self, values: Values, attributes: str, line: int) -> tuple[Any, ...]:
         """The values of _WRITTEN. Raises CellError."""
         (ref, name, email, phone, valid_until, gender, birthday, calendar, zone, language,
          province, city, address, joined, _, _) = values  # fmt: skip

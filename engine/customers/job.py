@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import repeat
 from typing import Any
 
 from engine.customers import cells
@@ -16,6 +17,9 @@ from engine.definitions.policy import Policy
 from engine.tokens import address_hash
 
 _EXAMPLES = 3
+
+Values = tuple[Any, ...]
+"""What a row's cells mean, one value per known column."""
 
 
 @dataclass
@@ -84,10 +88,13 @@ class Job:
         self.tally.rejected += 1
         self.rejects.add(line, reason, written)
 
-    def read_all(
-        self, reader: RowReader, records: Sequence[Record]
-    ) -> list[tuple[Record, list[Any]]]:
+    def read_all(self, reader: RowReader, records: Sequence[Record]) -> list[tuple[Record, Values]]:
         """The records that can be read, with their values; the others are rejected."""
+        try:
+            # Column by column is twice as fast, but cannot tell whose cell is bad.
+            return list(zip(records, reader.read_columns(records), strict=True))
+        except ValueError:
+            pass
         good = []
         for record in records:
             try:
@@ -108,25 +115,27 @@ class RowReader:
     """Reads the known columns of one shape in the order of `readers`: None for a column that the file lacks."""
 
     def __init__(self, shape: Shape, readers: Mapping[str, cells.Cell]) -> None:
-        self._names = list(readers)
-        self._blank: list[Any] = [None] * len(self._names)
-        self._plan = [
-            (slot, shape.places[name], readers[name])
-            for slot, name in enumerate(self._names)
-            if name in shape.places
-        ]
+        self._plan = [(name, shape.places.get(name), read) for name, read in readers.items()]
         self._extras = list(shape.extras.items())
 
-    def read(self, written: Sequence[str]) -> list[Any]:
+    def read(self, written: Sequence[str]) -> Values:
         """One value per reader. Raises CellError."""
-        found = self._blank.copy()
-        slot = 0
-        try:
-            for slot, place, read in self._plan:
-                found[slot] = read(written[place])
-        except ValueError as error:
-            raise CellError(f"{self._names[slot]}: {error}") from None
-        return found
+        found = []
+        for name, place, read in self._plan:
+            try:
+                found.append(None if place is None else read(written[place]))
+            except ValueError as error:
+                raise CellError(f"{name}: {error}") from None
+        return tuple(found)
+
+    def read_columns(self, records: Sequence[Record]) -> Iterator[Values]:
+        """The same for each of these records. Raises ValueError where any cell is bad."""
+        written = list(zip(*[record.cells for record in records], strict=True))
+        columns = [
+            repeat(None, len(records)) if place is None else list(map(read, written[place]))
+            for _, place, read in self._plan
+        ]
+        return zip(*columns, strict=True)
 
     def attributes(self, written: Sequence[str]) -> str:
         """The columns that are not known, as JSON in the one spelling that compares equal on SQLite."""

@@ -1,9 +1,10 @@
-"""A file's lines, one at a time: decoded, counted, and with what is wrong with them, in bounded memory."""
+"""A file's lines: decoded, counted, and with what is wrong with them, in bounded memory."""
 
 from __future__ import annotations
 
+import io
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,24 +12,27 @@ from typing import Self
 from engine.errors import ImportFileError
 
 LONGEST_LINE = 4_000_000
+"""Bytes; the rest of a longer line is passed over, and what is left of it is too long for any cell."""
+
+_BLOCK = 1 << 19
 _BOM = b"\xef\xbb\xbf"
-_OTHER_ENCODINGS = (b"\xff\xfe", b"\xfe\xff")
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Lines(Iterator[str]):
-    """Lines of a UTF-8 file (with or without a byte order mark).
+    """Lines of a UTF-8 file (with or without a byte order mark), read and decoded by the block.
 
-    `number`: of the line last given, from 1. `bytes_done`: read so far. `fault`: what is wrong with a line given
-    since `begin`, or None; such a line is given all the same, as far as it can be read.
+    `taken`: the lines given since it was last cleared. `number`: of the line last given, from 1. `bytes_done`: read
+    so far. A line with a fault is given too, as far as it can be read; `fault` says what is wrong with those taken.
     """
 
     def __init__(self, path: Path) -> None:
         self.path, self.number, self.bytes_done = path, 0, 0
-        self.fault: str | None = None
-        self._taken: list[str] = []
-        self._again: deque[str] = deque()
+        self.taken: list[str] = []
+        self._ready: deque[str] = deque()
+        self._faults: dict[int, str] = {}
+        self._filled = 0  # lines that have been read from the file
         try:
-            self.size = path.stat().st_size
             self._file = path.open("rb")
         except OSError as error:
             raise ImportFileError(f"{path}: {error.strerror}") from error
@@ -44,55 +48,70 @@ class Lines(Iterator[str]):
     ) -> None:
         self._file.close()
 
-    def begin(self) -> None:
-        """A new record starts with the next line."""
-        self._taken.clear()
-        self.fault = None
-
-    @property
-    def taken(self) -> Sequence[str]:
-        """The lines of this record."""
-        return self._taken
-
-    def give_back(self) -> None:
-        """Only the first line of this record was its own: the others will be given once more."""
-        back = self._taken[1:]
-        self._again.extendleft(reversed(back))
-        self.number -= len(back)
-        del self._taken[1:]
-
     def __next__(self) -> str:
-        line = self._again.popleft() if self._again else self._read()
+        if not self._ready:
+            self._fill()
+        line = self._ready.popleft()
         self.number += 1
-        self._taken.append(line)
+        self.taken.append(line)
         return line
 
-    def _read(self) -> str:
-        raw = self._file.readline(LONGEST_LINE)
-        if not raw:
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with the lines taken, or None."""
+        if self._faults:
+            for number in range(self.number - len(self.taken) + 1, self.number + 1):
+                if number in self._faults:
+                    return self._faults[number]
+        return None
+
+    def give_back(self) -> None:
+        """Of the lines taken only the first was rightly so: the others will be given once more."""
+        back = self.taken[1:]
+        self._ready.extendleft(reversed(back))
+        self.number -= len(back)
+        del self.taken[1:]
+
+    def _fill(self) -> None:
+        block = self._file.read(_BLOCK)
+        if not block:
             raise StopIteration
-        self.bytes_done += len(raw)
-        if self.number == 0:
-            raw = self._without_mark(raw)
-        if len(raw) == LONGEST_LINE:
-            raw = self._skip_rest(raw)
-        if b"\0" in raw:
-            self.fault = "holds a NUL byte"
+        if not block.endswith(b"\n"):
+            block += self._rest_of_line()
+        self.bytes_done += len(block)
+        if self._filled == 0:
+            block = self._without_mark(block)
+        self._faults = {line: fault for line, fault in self._faults.items() if line > self.number}
         try:
-            return raw.decode()
+            lines = list(io.StringIO(block.decode(), newline="\n"))
         except UnicodeDecodeError:
-            self.fault = "is not UTF-8"
-            return raw.decode(errors="replace")
+            lines = [raw.decode(errors="replace") for raw in io.BytesIO(block)]
+            self._note_faults(block)
+        if b"\0" in block:
+            self._note_faults(block)
+        self._filled += len(lines)
+        self._ready.extend(lines)
 
-    def _without_mark(self, raw: bytes) -> bytes:
-        if raw.startswith(_OTHER_ENCODINGS):
-            raise ImportFileError(f"{self.path}: is UTF-16; save it as UTF-8")
-        return raw.removeprefix(_BOM)
-
-    def _skip_rest(self, raw: bytes) -> bytes:
-        self.fault = f"the line is longer than {LONGEST_LINE:,} bytes"
-        while rest := self._file.readline(LONGEST_LINE):
-            self.bytes_done += len(rest)
-            if rest.endswith(b"\n"):
+    def _rest_of_line(self) -> bytes:
+        rest = self._file.readline(LONGEST_LINE)
+        if len(rest) < LONGEST_LINE or rest.endswith(b"\n"):
+            return rest
+        while more := self._file.readline(LONGEST_LINE):
+            self.bytes_done += len(more)
+            if more.endswith(b"\n"):
                 break
-        return raw[:200]
+        return rest
+
+    def _note_faults(self, block: bytes) -> None:
+        for number, raw in enumerate(io.BytesIO(block), start=self._filled + 1):
+            if b"\0" in raw:
+                self._faults[number] = "holds a NUL byte"
+            try:
+                raw.decode()
+            except UnicodeDecodeError:
+                self._faults[number] = "is not UTF-8"
+
+    def _without_mark(self, block: bytes) -> bytes:
+        if block.startswith(_UTF_16):
+            raise ImportFileError(f"{self.path}: is UTF-16; save it as UTF-8")
+        return block.removeprefix(_BOM)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, case
 
 from engine.customers import cells
-from engine.customers.job import Job, RowReader
+from engine.customers.job import Job, RowReader, Values
 from engine.customers.records import Columns, Record, Shape
 from engine.customers.upsert import Rule, Upsert, find, merge_json
 from engine.store.tables import customers, orders
@@ -23,11 +25,16 @@ COLUMNS = Columns(
 )  # fmt: skip
 STATUSES = ("placed", "paid", "shipped", "arrived", "received", "refunded", "closed")
 TIMES = ("paid_at", "shipped_at", "arrived_at", "received_at", "refunded_at")
-_OPTIONAL = ("refunded_amount", "quantity", "coupon", "source")
+_ALWAYS = (
+    "ref", "customer_id", "status", "placed_at", "received_at", "amount", "currency", "attributes",
+)  # fmt: skip
 _WRITTEN = (
     "ref", "customer_id", "status", "placed_at", *TIMES, "refunded_amount", "amount", "currency",
     "quantity", "coupon", "source", "attributes",
 )  # fmt: skip
+Pick = Callable[[tuple[Any, ...]], tuple[Any, ...]]
+"""Takes the values of _WRITTEN and gives those of the columns that this shape writes."""
+
 _OWN_TIME = {name.removesuffix("_at"): slot for slot, name in enumerate(TIMES)}
 """A status whose own time the file does not give happened when the order was placed."""
 _MOST_TOUCHED = 50_000
@@ -57,11 +64,11 @@ class OrderRows:
     def __init__(self, job: Job, touched: Touched) -> None:
         self._job, self._touched = job, touched
         self._readers = _readers(job)
-        self._plans: dict[Shape, tuple[RowReader, Upsert]] = {}
+        self._plan = lru_cache(maxsize=1000)(self._make_plan)
 
     def land(self, connection: Connection, shape: Shape, records: Sequence[Record]) -> None:
         """Write these rows; of several with one id the last wins."""
-        reader, upsert = self._plan(shape)
+        reader, pick, upsert = self._plan(shape)
         read = self._job.read_all(reader, records)
         people = find(connection, customers, "ref", {values[1] for _, values in read}, "id")
         currency = self._job.policy.prices.currency
@@ -73,30 +80,29 @@ class OrderRows:
                 self._job.reject(record, f"customer_id: there is no customer {values[1]!r}")
             else:
                 attributes = reader.attributes(record.cells)
-                rows[values[0]] = _row(values, owner[0], currency, attributes)
+                rows[values[0]] = pick(_row(values, owner[0], currency, attributes))
                 landed += 1
         there = find(connection, orders, "ref", rows, "customer_id")
-        changed = upsert.run(connection, list(rows.values()))
+        changed = upsert.run(connection, list(rows.values()), there)
         self._job.tally.landed(landed, changed, len(rows) - len(there))
         if changed:
             self._touched.add(row[1] for row in rows.values())
             self._touched.add(row[0] for row in there.values())
 
-    def _plan(self, shape: Shape) -> tuple[RowReader, Upsert]:
-        plan = self._plans.get(shape)
-        if plan is None:
-            kept = {name for name in _OPTIONAL if name not in shape.places}
-            if not shape.extras:
-                kept.add("attributes")
-            upsert = Upsert(
-                orders, ["ref"], _WRITTEN, kept=kept,
-                rules={
-                    **{name: _later_time(name) for name in TIMES},
-                    "attributes": merge_json("attributes", on_sqlite=self._job.as_number),
-                },
-            )  # fmt: skip
-            plan = self._plans[shape] = (RowReader(shape, self._readers), upsert)
-        return plan
+    def _make_plan(self, shape: Shape) -> tuple[RowReader, Pick, Upsert]:
+        """Only what the file says is written: a column that it lacks is left as it is."""
+        written = {*_ALWAYS, *shape.places} | (set(TIMES) if "status" in shape.places else set())
+        columns = [name for name in _WRITTEN if name in written]
+        upsert = Upsert(
+            orders, ["ref"], columns,
+            kept=() if shape.extras else ["attributes"],
+            rules={
+                **{name: _later_time(name) for name in TIMES},
+                "attributes": merge_json("attributes", on_sqlite=self._job.as_number),
+            },
+        )  # fmt: skip
+        pick = itemgetter(*[_WRITTEN.index(name) for name in columns])
+        return RowReader(shape, self._readers), pick, upsert
 
 
 def _readers(job: Job) -> dict[str, cells.Cell]:
@@ -128,7 +134,7 @@ def _currency(wanted: str) -> cells.Cell:
     return read
 
 
-def _row(values: list[Any], owner: int, currency: str, attributes: str) -> tuple[Any, ...]:
+def _row(values: Values, owner: int, currency: str, attributes: str) -> tuple[Any, ...]:
     """The values of _WRITTEN."""
     ref, _, status, placed, *times, refunded, amount, _, quantity, coupon, source = values
     status = status or "received"

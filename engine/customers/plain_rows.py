@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from engine.customers import cells
 from engine.customers.addresses import normalise_email, normalise_phone
-from engine.customers.job import CellError, Job, RowReader
+from engine.customers.job import CellError, Job, RowReader, Values
 from engine.customers.records import Columns, Record, Shape
 from engine.customers.upsert import Upsert, find
 from engine.store.tables import contacts, customers, suppressions
@@ -98,7 +98,7 @@ class SuppressionRows:
         new = min(inserted, landed)
         self._job.tally.landed(landed, new, new)
 
-    def _rows(self, values: list[Any]) -> list[tuple[Any, ...]]:
+    def _rows(self, values: Values) -> list[tuple[Any, ...]]:
         address, email, phone, channel, reason, at, note = values
         if address is not None:
             is_email = "@" in address if channel is None else channel == "email"

@@ -98,9 +98,9 @@ class CsvRecords:
 
     def __iter__(self) -> Iterator[Record]:
         lines, rows, shape = self._lines, self._rows, self._shape
-        width = len(shape.names) + (2 if self._is_rejects else 0)
+        taken, width = lines.taken, len(shape.names) + (2 if self._is_rejects else 0)
         while True:
-            lines.begin()
+            taken.clear()
             line = lines.number + 1
             try:
                 cells = next(rows)
@@ -109,18 +109,17 @@ class CsvRecords:
             except csv.Error as error:
                 self._refuse(line, f"cannot be read as CSV: {error}", [])
                 continue
-            if not any(cells):
-                continue
             if len(cells) != width:
-                self._refuse(line, f"has {len(cells)} cells, the header has {width}", cells)
+                if any(cells):
+                    self._refuse(line, f"has {len(cells)} cells, the header has {width}", cells)
                 continue
-            reason = lines.fault or _too_long(lines.taken, cells)
             if self._is_rejects:
                 cells = [_unwrapped(cell) for cell in cells[2:]]
-            if reason is None:
-                yield Record(shape, line, cells)
-            else:
+            reason = lines.fault or _too_long(taken, cells)
+            if reason is not None:
                 self._reject(line, reason, cells)
+            elif cells[0] or any(cells):
+                yield Record(shape, line, cells)
 
     def _refuse(self, line: int, reason: str, cells: list[str]) -> None:
         """A quote that was never closed swallows the rows below it: only its own line is bad."""
@@ -141,14 +140,13 @@ class JsonRecords:
 
     def __iter__(self) -> Iterator[Record]:
         lines = self._lines
-        lines.begin()
         for line in lines:
             if not line.isspace():
                 try:
                     yield self._record(line)
                 except ValueError as error:
                     self._reject(lines.number, str(error), [line.rstrip("\r\n")])
-            lines.begin()
+            lines.taken.clear()
 
     def _record(self, line: str) -> Record:
         if self._lines.fault:

@@ -7,8 +7,8 @@ SQLite gets one prepared statement for all rows, PostgreSQL one statement with a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -34,6 +34,7 @@ from sqlalchemy.types import JSON, TypeEngine
 
 from engine.store.types import Moment
 
+Row = tuple[Any, ...]
 Excluded = Any
 Rule = Callable[[Table, Excluded], ColumnElement[Any]]
 """The new value of a column that is there already, from the row that is there and the one that came."""
@@ -62,35 +63,58 @@ class Upsert:
         self.changing = [
             name for name in columns if name not in key and name not in kept and name != stamp
         ]
-        self._sqlite: str | None = None
 
-    def run(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> int:
-        """Write these rows, no two of which share a key. Returns how many were inserted or changed."""
+    def run(
+        self, connection: Connection, rows: Sequence[Row], there: Container[Any] | None = None
+    ) -> int:
+        """Write these rows, no two of which share a key. Returns how many were inserted or changed.
+
+        `there`: the rows' first values that are in the table already, where that is known. SQLite, whose writers are
+        alone, then takes the others in with an INSERT, at half the price.
+        """
+        if connection.dialect.name != "sqlite":
+            return self._run_postgresql(connection, rows)
+        if there is None:
+            return self._run_sqlite(connection, self._upsert_text, rows)
+        new = [row for row in rows if row[0] not in there]
+        old = [row for row in rows if row[0] in there]
+        inserted = self._run_sqlite(connection, self._insert_text, new)
+        return inserted + self._run_sqlite(connection, self._upsert_text, old)
+
+    def _run_sqlite(self, connection: Connection, statement: str, rows: Sequence[Row]) -> int:
         if not rows:
             return 0
-        if connection.dialect.name == "sqlite":
-            if self._sqlite is None:
-                self._sqlite = self._sqlite_text(connection)
-            done = connection.exec_driver_sql(
-                self._sqlite,
-                [tuple(row) for row in rows],
-                execution_options={"preserve_rowcount": True},
-            )
-        else:
-            arrays = dict(zip(self.columns, map(list, zip(*rows, strict=True)), strict=True))
-            done = connection.execute(
-                self._postgresql(), arrays, execution_options={"preserve_rowcount": True}
-            )
+        done = connection.exec_driver_sql(
+            statement, list(rows), execution_options={"preserve_rowcount": True}
+        )
         return done.rowcount
 
-    def _sqlite_text(self, connection: Connection) -> str:
-        statement = sqlite.insert(self.table).values(
-            {name: bindparam(name) for name in self.columns}
-        )
-        compiled = self._on_conflict(statement).compile(dialect=connection.dialect)
+    @cached_property
+    def _insert_text(self) -> str:
+        return self._text(self._plain_insert())
+
+    @cached_property
+    def _upsert_text(self) -> str:
+        return self._text(self._on_conflict(self._plain_insert()))
+
+    def _plain_insert(self) -> Any:
+        return sqlite.insert(self.table).values({name: bindparam(name) for name in self.columns})
+
+    def _text(self, statement: Any) -> str:
+        compiled = statement.compile(dialect=sqlite.dialect())
         assert list(compiled.positiontup) == list(self.columns), "in the table's order"
         return str(compiled)
 
+    def _run_postgresql(self, connection: Connection, rows: Sequence[Row]) -> int:
+        if not rows:
+            return 0
+        arrays = dict(zip(self.columns, map(list, zip(*rows, strict=True)), strict=True))
+        done = connection.execute(
+            self._postgresql, arrays, execution_options={"preserve_rowcount": True}
+        )
+        return done.rowcount
+
+    @cached_property
     def _postgresql(self) -> Any:
         types = [_array_of(self.table.c[name].type) for name in self.columns]
         given = func.unnest(
