@@ -87,7 +87,7 @@ class _Check:
     def _email(
         self, compiler: EmailCompiler, step: Step, language: str, source: Source
     ) -> Iterator[Problem]:
-        names = list(_email_names(source, compiler))
+        names = list(_email_names(source, compiler, self.files))
         yield from (*source.problems, *names, *_missing_alts(source))
         if self.definition.message_class != "transactional" and not _can_unsubscribe(source):
             message = f"a {self.definition.message_class} mail needs {{{{ links.unsubscribe }}}}"
@@ -131,8 +131,8 @@ class _Check:
         )
         body = [*flat.prelude, *flat.body]
         names = [
-            Problem(flat.position(line), message, code)
-            for line, code, message in check_names(compiler.environment, body, SMS_NAMES)
+            Problem(_at(flat.position(line), words, self.files), message, code)
+            for line, code, message, words in check_names(compiler.environment, body, SMS_NAMES)
         ]
         yield from names or self._try(lambda data: compiled.render(data).text)[0]
 
@@ -157,16 +157,25 @@ class _Check:
         return [data for data in found if (data.order is not None) is has_order]
 
 
-def _email_names(source: Source, compiler: EmailCompiler) -> Iterator[Problem]:
+def _email_names(
+    source: Source, compiler: EmailCompiler, files: Mapping[str, str]
+) -> Iterator[Problem]:
     for document in (source.html, source.text):
         if document is not None:
             body = [*document.flat.prelude, *document.flat.body]
-            for line, code, message in check_names(compiler.environment, body, EMAIL_NAMES):
-                yield Problem(document.position(line), message, code)
+            for line, code, message, words in check_names(compiler.environment, body, EMAIL_NAMES):
+                yield Problem(_at(document.position(line), words, files), message, code)
     for text in (source.subject, source.preheader):
         known = EMAIL_NAMES - {"subject", "preheader"}
-        for _, code, message in check_names(compiler.environment, text, known):
+        for _, code, message, _ in check_names(compiler.environment, text, known):
             yield Problem(source.content.position, message, code)
+
+
+def _at(position: Position, words: str, files: Mapping[str, str]) -> Position:
+    """The column of some words in their line; Jinja knows only lines."""
+    lines = files.get(position.file, "").splitlines()
+    line = lines[position.line - 1] if position.line <= len(lines) else ""
+    return Position(position.file, position.line, max(line.find(words), 0) + 1)
 
 
 def _can_unsubscribe(source: Source) -> bool:

@@ -27,6 +27,7 @@ _NAMES = {
 _AT_RULE = re.compile(r"@media[^{]*\{(?:[^{}]|\{[^{}]*\})*\}|/\*.*?\*/", re.IGNORECASE | re.DOTALL)
 _HIDDEN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
 _SILENT = frozenset({"head", "style", "script", "title", "-comment", "-undef"})
+_VALUE_END = re.compile("[;}\"'>]")
 _SHARE_OF_RED = 0.2
 _LARGE_AREA = 300 * 120  # pixels
 _FEW_WORDS = 30
@@ -205,7 +206,7 @@ def _first_red(html: str) -> int | None:
     )
     for pattern, value in patterns:
         for match in pattern.finditer(html):
-            colour = _rgb(value(match).split("}")[0])
+            colour = _rgb(_VALUE_END.split(value(match))[0])
             if colour is not None and is_glaring(colour):
                 return match.start()
     return None

@@ -12,8 +12,8 @@ from engine.rendering.environment import Environment
 from engine.rendering.flattening import clone, walk
 from engine.rendering.folding import attribute
 
-Finding = tuple[int, str, str]
-"""Line of the tree, code, message."""
+Finding = tuple[int, str, str, str]
+"""Line of the tree, code, message, and the words to look for in that line."""
 
 
 def check_names(
@@ -29,8 +29,9 @@ def check_names(
 
 def _unknown_name(name: str, line: int, known: Iterable[str]) -> Finding:
     if name in NOT_YET:
-        return line, "not-supported", f"{name!r} is not supported yet"
-    return line, "undefined-variable", f"{name!r} is not defined{did_you_mean(name, known)}"
+        return line, "not-supported", f"{name!r} is not supported yet", name
+    message = f"{name!r} is not defined{did_you_mean(name, known)}"
+    return line, "undefined-variable", message, name
 
 
 def _line_of(name: str, body: Sequence[nodes.Node]) -> int:
@@ -48,7 +49,7 @@ def _unknown_keys(body: Sequence[nodes.Node]) -> Iterator[Finding]:
         if owner in keys and key not in keys[owner]:
             known = keys[owner]
             message = f"{owner!r} has no {key!r}{did_you_mean(key, known)}"
-            yield node.lineno, "undefined-variable", message
+            yield node.lineno, "undefined-variable", message, f"{owner}.{key}"
 
 
 def _keys_of_names(found: Sequence[nodes.Node]) -> Mapping[str, frozenset[str]]:
