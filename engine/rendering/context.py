@@ -90,11 +90,14 @@ def item_context(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shop_context(settings: Settings, timezone: str) -> dict[str, Any]:
-    """`shop` of a template: how the shop calls itself, and its zone (in which dates are shown by default)."""
+    """`shop` of a template: how the shop calls itself, and its zone (in which dates are shown by default).
+
+    Without an address of its own the shop is where its links arrive, so that no link leads nowhere.
+    """
     shop = settings.shop
     return {
         "name": shop.name,
-        "url": shop.url,
+        "url": shop.url or settings.web_url,
         "address": shop.address,
         "language": shop.language,
         "timezone": timezone,

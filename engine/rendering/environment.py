@@ -6,6 +6,7 @@ never parsed as a template. Filters beside Jinja's own: `money`, `date`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -20,6 +21,7 @@ from engine.definitions.campaign import Channel
 from engine.errors import Position, RenderingError
 
 _SYMBOLS = {"CNY": "¥", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "HKD": "HK$", "TWD": "NT$"}
+_UNREADABLE = re.compile("\r\n?|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _WITHOUT_CENTS = frozenset({"JPY", "KRW", "TWD", "VND"})
 
 POSITION = "__position__"
@@ -79,10 +81,21 @@ def make_environment(
 
 
 def printed(value: Any) -> Any:
-    """How a value prints: an unknown time or number as nothing, every line break as `\\n`."""
+    """How a value prints: an unknown time or number as nothing, text as `legible` has it."""
     if isinstance(value, str):
-        return value.replace("\r\n", "\n").replace("\r", "\n") if "\r" in value else value
+        return legible(value)
     return "" if value is None else value
+
+
+def legible(text: str) -> str:
+    """Data as it may stand in a document: line breaks as `\\n`, U+FFFD for what neither HTML nor UTF-8 can hold.
+
+    >>> legible("a\\r\\nb\\x00")
+    'a\\nb\ufffd'
+    """
+    if _UNREADABLE.search(text) is None:
+        return text
+    return _UNREADABLE.sub(lambda match: "\n" if match[0][0] == "\r" else "\ufffd", text)
 
 
 def money(amount: int | None, currency: str = "CNY") -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import nodes
 from markupsafe import Markup, escape
 
+from engine.rendering.environment import legible
 from engine.rendering.flattening import clone, sections, walk, with_sections
 from engine.rendering.links import TOKENS
 
@@ -51,7 +52,7 @@ def encode_value(value: Any) -> str:
     text = "" if value is None else str(value)
     if _PLAIN_VALUE(text):
         return text + SOFT_BREAK
-    encoded = encode(text)
+    encoded = encode(legible(text))
     if len(encoded) - encoded.rfind("\n") > _LINE + 1:  # b2a_qp fills the last line to the brim
         encoded = encoded[:-1] + SOFT_BREAK + encoded[-1]
     return encoded + SOFT_BREAK if text else ""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jinja2 import nodes
 
 from engine.errors import ConfigurationError, Position
-from engine.rendering.environment import make_environment
+from engine.rendering.environment import legible, make_environment
 from engine.rendering.headers import check_address, mailbox, parse_sender, unstructured
 from engine.rendering.links import TRACK
 from engine.rendering.program import Program
@@ -57,7 +57,7 @@ def bodies(draw: st.DrawFn) -> tuple[list[nodes.Node], str, dict[str, str]]:
         text, kind = draw(ANY), draw(st.sampled_from(["text", "value", "token", "yes", "no"]))
         plain = output(nodes.TemplateData(text.encode("utf-8", "replace").decode(), lineno=1))
         if kind == "value":
-            values[f"v{index}"] = text
+            values[f"v{index}"], text = text, legible(text)
             body.append(output(nodes.Name(f"v{index}", "load", lineno=1)))
         elif kind == "token":
             body.append(output(nodes.Name(TRACK, "load", lineno=1)))
