@@ -35,7 +35,9 @@ class Columns:
         """A sentence on the first required column that is not there, with the nearest one that is; None if all are."""
         for name in self.required:
             if name not in names:
-                near = did_you_mean(name, [other for other in names if other not in self.known])
+                others = [other for other in names if other not in self.known]
+                same = next((other for other in others if other.lower() == name), None)
+                near = f"; did you mean {same!r}?" if same else did_you_mean(name, others)
                 return f"column {name!r} is missing{near}"
         if self.any_of and not set(self.any_of) & set(names):
             return f"one of the columns {', '.join(self.any_of)} is needed"

@@ -8,10 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from engine.customers.records import REJECT_COLUMNS, is_formula
+from engine.customers.records import LONGEST_CELL, REJECT_COLUMNS, is_formula
 from engine.errors import ImportFileError
 
 _MOST_WAITING = 5000
+_SHOWN = 1000
 
 
 class Rejects:
@@ -70,4 +71,6 @@ class Rejects:
 
 def _safe(cell: Any) -> str:
     text = str(cell).replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if len(text) > LONGEST_CELL:  # no reader of CSV would take it
+        text = text[:_SHOWN] + "…"
     return "'" + text if is_formula(text) else text

@@ -117,13 +117,17 @@ class Upsert:
     @cached_property
     def _postgresql(self) -> Any:
         types = [_array_of(self.table.c[name].type) for name in self.columns]
-        given = func.unnest(
-            *[
-                bindparam(name, type_=ARRAY(kind))
-                for name, kind in zip(self.columns, types, strict=True)
-            ]
-        ).table_valued(
-            *[column(name, kind) for name, kind in zip(self.columns, types, strict=True)]
+        given = (
+            func.unnest(
+                *[
+                    bindparam(name, type_=ARRAY(kind))
+                    for name, kind in zip(self.columns, types, strict=True)
+                ]
+            )
+            .table_valued(
+                *[column(name, kind) for name, kind in zip(self.columns, types, strict=True)]
+            )
+            .render_derived()
         )
         picked = [
             cast(given.c[name], JSONB)
