@@ -48,7 +48,7 @@ class Recorder:
             batch = [self._waiting.popleft() for _ in range(size)]
             try:
                 answers = await run_in_threadpool(self._commit, [hit for hit, _ in batch])
-            except (StoreError, DBAPIError) as error:
+            except Exception as error:  # whatever it is, nobody may wait for an answer for ever
                 for _, future in batch:
                     if not future.done():  # the visitor may have gone
                         future.set_exception(error)
