@@ -122,6 +122,14 @@ class Settings(BaseSettings):
         """The address in front of every link."""
         return (self.public_url or f"http://{self.web.host}:{self.web.port}").rstrip("/")
 
+    def require_smtp(self) -> None:
+        """Raise ConfigurationError where there is no relay to send through."""
+        if not self.smtp.host:
+            raise ConfigurationError(
+                "no SMTP host: set smtp.host in yanshu.toml, or YANSHU_SMTP__HOST;"
+                " for a rehearsal name the development inbox (host 127.0.0.1, port 1025)"
+            )
+
     def channels(self) -> frozenset[Literal["email", "sms"]]:
         """The channels that are set up: email always (without a host nothing starts), SMS with a gateway."""
         return frozenset({"email"} if self.sms.gateway == "none" else {"email", "sms"})

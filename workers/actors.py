@@ -7,18 +7,15 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
 
 import dramatiq
 import structlog
 from dramatiq.brokers.redis import RedisBroker
-from engine.channels.sms_development import DevelopmentGateway
 
-from engine.channels.smtp import SmtpConnection
 from engine.clock import Clock
 from engine.delivery.letters import Writer, message_host
-from engine.delivery.send import Sender, Transport
-from engine.errors import ConfigurationError
+from engine.delivery.send import Sender
+from engine.delivery.transports import transports
 from engine.settings import Settings
 from engine.store.session import Store
 from engine.tokens import Signer
@@ -27,7 +24,6 @@ from workers.broker import ACTOR, QUEUE, connect
 _log = structlog.get_logger()
 _ACTOR_THREADS = 2
 """Batches in hand at once: while the last windows of one go out, the next one is there."""
-_SMS_CONNECTIONS = 2
 
 
 def run(settings: Settings, clock: Clock, *, connections: int) -> int:
@@ -56,22 +52,6 @@ def run(settings: Settings, clock: Clock, *, connections: int) -> int:
     store.close()
     _log.info("worker.stopped", worker=name)
     return 1 if sender.failed.is_set() else 0
-
-
-def transports(
-    settings: Settings, connections: int
-) -> Mapping[str, Sequence[Callable[[], Transport]]]:
-    """Per channel, how to open each of this process's connections. Raises ConfigurationError without any SMTP host."""
-    if not settings.smtp.host:
-        raise ConfigurationError(
-            "no SMTP host: set smtp.host in yanshu.toml or YANSHU_SMTP__HOST; for a rehearsal use the development inbox"
-        )
-    ways: dict[str, Sequence[Callable[[], Transport]]] = {
-        "email": [lambda: SmtpConnection(settings.smtp)] * max(1, connections)
-    }
-    if settings.sms.gateway == "development":
-        ways["sms"] = [lambda: DevelopmentGateway(settings)] * _SMS_CONNECTIONS
-    return ways
 
 
 def _start_actor(broker: RedisBroker, sender: Sender) -> dramatiq.Worker:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ import structlog
 
 from engine.clock import OFFSET_VARIABLE, Clock
 from engine.errors import ConfigurationError
-from engine.settings import Settings
+from engine.settings import InboxSettings, Settings
 from workers.children import die_with_parent
 from workers.valkey import embedded
 
@@ -28,6 +29,7 @@ _STOP_SECONDS = 630.0
 """RFC 5321 §4.5.3.2.6 gives the reply to the final dot ten minutes; a worker that waits for one is not cut off."""
 _LONGEST_BACKOFF = 30.0
 _HEALTHY_SECONDS = 10.0
+_INBOX_SECONDS = 15.0
 
 
 @dataclass
@@ -69,12 +71,13 @@ class Supervisor:
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def run(self, *, until_idle: bool) -> int:
-        """Start all, keep them going. Ends on a signal, or with the scheduler where that ends when idle."""
+        """Start what is not running yet, keep all going. Ends on a signal, or with the scheduler where that ends when idle."""
         for child in self.children:
-            child.start()
+            if child.process is None:
+                child.start()
         code = 0
+        scheduler = self.children[0]
         while not self.stopping.wait(0.05):
-            scheduler = self.children[0]
             if (
                 until_idle
                 and (code := scheduler.ended() or 0) == 0
@@ -84,6 +87,18 @@ class Supervisor:
             self._mend()
         self._stop()
         return code
+
+    def start_first(self, inbox: Child, where: InboxSettings) -> None:
+        """The development inbox has to answer before a worker looks for it."""
+        inbox.start()
+        self.children.append(inbox)
+        deadline = time.monotonic() + _INBOX_SECONDS
+        while not answers(where.host, where.smtp_port):
+            if inbox.ended() is not None or time.monotonic() > deadline:
+                raise ConfigurationError(
+                    f"the development inbox does not start at {where.host}:{where.smtp_port}"
+                )
+            time.sleep(0.05)
 
     def _mend(self) -> None:
         for child in self.children:
@@ -111,24 +126,18 @@ def up(settings: Settings, clock: Clock, *, until_idle: bool = False) -> int:
 
     Raises ConfigurationError where there is no SMTP host, or no Redis.
     """
-    require_smtp(settings)
+    settings.require_smtp()
     broker = nullcontext(settings.redis_url) if settings.redis_url else embedded()
     with broker as redis_url:
         environment = child_environment(settings, clock, redis_url)
         supervisor = Supervisor(
             [Child(role, environment) for role in roles(settings, until_idle=until_idle)]
         )
+        if uses_inbox(settings) and not answers(settings.inbox.host, settings.inbox.smtp_port):
+            supervisor.start_first(Child(["inbox"], environment), settings.inbox)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.stopping.set())
         return supervisor.run(until_idle=until_idle)
-
-
-def require_smtp(settings: Settings) -> None:
-    if not settings.smtp.host:
-        raise ConfigurationError(
-            "no SMTP host: set smtp.host in yanshu.toml, or YANSHU_SMTP__HOST;"
-            " for a rehearsal name the development inbox (host 127.0.0.1, port 1025)"
-        )
 
 
 def roles(settings: Settings, *, until_idle: bool) -> list[list[str]]:
@@ -140,11 +149,18 @@ def roles(settings: Settings, *, until_idle: bool) -> list[list[str]]:
         ["worker", "--connections", str(max(1, share + (place < rest)))]
         for place in range(processes)
     ]
-    if uses_inbox(settings):
-        wanted.append(["inbox"])
     if not until_idle:
         wanted.append(["web"])
     return wanted
+
+
+def answers(host: str, port: int) -> bool:
+    """Whether somebody listens there."""
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def uses_inbox(settings: Settings) -> bool:
