@@ -24,24 +24,29 @@ from engine.gate.windows import Item, fullest_window, next_room
 FREQUENCY = "frequency"
 LOOK_AGAIN_AT_LEAST = timedelta(minutes=1)
 _CAPPED_BY_DEFAULT: frozenset[MessageClass] = frozenset({"marketing", "care"})
+_LONGEST_DAY = timedelta(days=2)
+"""More than any local day lasts, those on which a zone's clocks or its side of the date line change included."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """A frequency rule with its defaults filled in. `length` in days or microseconds."""
+    """A frequency rule with its defaults filled in. `length` in days or microseconds; `reach`: how long before a
+    moment a message may have gone and still count at it (windows of days begin at a local midnight)."""
 
     rule: FrequencyRule
     classes: frozenset[MessageClass]
     channels: frozenset[Channel]
     length: int
+    reach: timedelta
 
     @classmethod
     def of(cls, rule: FrequencyRule) -> Cap:
         per = rule.per
         length = per.amount if per.is_days else per.delta // _MICROSECOND
-        return cls(rule, rule.classes or _CAPPED_BY_DEFAULT, rule.channels, length)
+        reach = per.delta + _LONGEST_DAY if per.is_days else per.delta
+        return cls(rule, rule.classes or _CAPPED_BY_DEFAULT, rule.channels, length, reach)
 
     def binds(self, message_class: MessageClass, channels: Iterable[Channel]) -> bool:
         """Whether a message of this class that may take one of these channels counts in it."""
@@ -140,7 +145,7 @@ class Caps:
         self.all = tuple(Cap.of(rule) for rule in policy.frequency)
         self.classes = frozenset[MessageClass]().union(*(cap.classes for cap in self.all))
         self.overflow = policy.overflow
-        self.reach_back = _reach_back(policy)
+        self.reach = max((cap.reach for cap in self.all), default=timedelta())
         self._never_capped = policy.never_capped
         self._binding: dict[tuple[MessageClass, Channel], tuple[Cap, ...]] = {}
 
@@ -222,12 +227,3 @@ def _look_again(
         return min(later)
     half = (not_after - now) / 2
     return now + half if half >= LOOK_AGAIN_AT_LEAST else None
-
-
-def _reach_back(policy: Policy) -> timedelta:
-    """How far back any rule may count: windows in days reach to a local midnight, in whatever zone."""
-    spans = [
-        rule.per.delta + (timedelta(days=2) if rule.per.is_days else timedelta())
-        for rule in policy.frequency
-    ]
-    return max(spans, default=timedelta())

@@ -59,7 +59,12 @@ class History:
     ) -> Iterator[Check]:
         """The cap on this book, in the candidate's zone; an address that people of several zones have is counted in the
         days of each of them."""
-        committed = tuple(e for e in book.committed if cap.binds(e.message_class, e.channels))
+        since = self.now - cap.reach
+        committed = tuple(
+            entry
+            for entry in book.committed
+            if entry.first > since and cap.binds(entry.message_class, entry.channels)
+        )
         reserved = tuple(
             entry
             for entry in book.reserved
@@ -72,8 +77,8 @@ class History:
         if address is not None and cap.rule.per.is_days:
             names |= self.zones.get(address, set())
         by = "customer" if address is None else "address"
-        for zone in sorted({zone_of(name, self._shop) for name in names}, key=str):
-            yield Check(cap, by, zone, committed, reserved)
+        for name in sorted(names, key=str):
+            yield Check(cap, by, zone_of(name, self._shop), committed, reserved)
 
     def settle(self, candidate: Candidate, decision: Decision) -> None:
         """Count a message that was admitted; move or give up the place that one which was not still held."""
@@ -125,14 +130,13 @@ class _Fetch:
         self._batch = dict.fromkeys(self._people)
         self._lowest = min(candidate.priority for candidate, _ in capped)
         self._span = {
-            "since": history.now - history.caps.reach_back,
+            "since": history.now - history.caps.reach,
             "classes": sorted(history.caps.classes),
         }
 
     def run(self) -> None:
         shared = self._families()
-        shared |= self._committed_to_addresses(shared)
-        self._committed_to_customers()
+        shared |= self._committed(shared)
         everyone = list(self._people)
         self._contacts(everyone, shared)
         self._open_rows(everyone, shared)
@@ -148,23 +152,25 @@ class _Fetch:
                     self._history.zones.setdefault(address, set()).add(row.timezone)
         return shared
 
-    def _committed_to_addresses(self, shared: set[str]) -> set[str]:
-        """Fill the books of addresses that count for more than one customer, and say which were found to do so.
+    def _committed(self, shared: set[str]) -> set[str]:
+        """Enter what went to these customers, and what went to their addresses by way of others.
 
-        Where all of an address's messages went to its one owner, the customer's own book says as much.
+        An address may have been another's before: such ones are said, with `shared` they are all that count for more
+        than one customer. Where everything went to the one who has it, the customer's own book says as much.
         """
-        rows = self._connection.execute(_BY_ADDRESS, {"addresses": self._owner, **self._span}).all()
-        found = {
-            row.address_hash for row in rows if row.customer_id != self._owner[row.address_hash]
-        }
+        mine = self._connection.execute(_TO_CUSTOMERS, {"customers": self._batch, **self._span})
+        to_others = {"customers": self._batch, "addresses": self._owner, **self._span}
+        rows = [*mine, *self._connection.execute(_TO_OTHERS, to_others)]
+        owner = self._owner
+        formerly = {row[2] for row in rows if owner.get(row[2], row[1]) != row[1]}
         for row in rows:
-            if row.address_hash in found or row.address_hash in shared:
-                self._address(row.address_hash).committed.append(_went_out(row))
-        return found
-
-    def _committed_to_customers(self) -> None:
-        for row in self._connection.execute(_BY_CUSTOMER, {"customers": self._batch, **self._span}):
-            self._customer(row.customer_id).committed.append(_went_out(row))
+            public_id, customer_id, address, message_class, channel, at = row
+            entry = Entry(public_id, customer_id, message_class, (channel,), at, at)
+            if customer_id in self._batch:
+                self._customer(customer_id).committed.append(entry)
+            if address in owner and (address in formerly or address in shared):
+                self._address(address).committed.append(entry)
+        return formerly
 
     def _contacts(self, everyone: Sequence[int], shared: set[str]) -> None:
         for customer_id, channel, message_class, at in self._connection.execute(
@@ -217,11 +223,6 @@ class _Fetch:
         return self._history.addresses.setdefault(address, Book())
 
 
-def _went_out(row: Any) -> Entry:
-    public_id, customer_id, _, message_class, channel, admitted_at = row
-    return Entry(public_id, customer_id, message_class, (channel,), admitted_at, admitted_at)
-
-
 _classes: BindParameter[Any] = bindparam("classes", expanding=True)
 _SHARED = union_all(
     *(
@@ -242,8 +243,10 @@ _COMMITTED = select(
 ).where(
     is_committed, deliveries.c.admitted_at > bindparam("since"), deliveries.c["class"].in_(_classes)
 )
-_BY_CUSTOMER = _COMMITTED.where(among(deliveries.c.customer_id, "customers"))
-_BY_ADDRESS = _COMMITTED.where(among(deliveries.c.address_hash, "addresses"))
+_TO_CUSTOMERS = _COMMITTED.where(among(deliveries.c.customer_id, "customers"))
+_TO_OTHERS = _COMMITTED.where(
+    among(deliveries.c.address_hash, "addresses"), ~among(deliveries.c.customer_id, "customers")
+)
 _CONTACTS = select(
     contacts.c.customer_id, contacts.c.channel, contacts.c["class"], contacts.c.at
 ).where(
