@@ -23,6 +23,8 @@ SOFT_BREAK = "=\r\n"
 TOKEN_CHARS = 39
 _LINE = 75  # and one for the `=` of a soft line break
 _PLAIN_VALUE = re.compile(r"[ -<>-~]{1,74}").fullmatch
+_OVERFULL = re.compile(r"^([^\n]{74,75})(=20|=09)$", re.MULTILINE)
+"""A full line that ends in white space: b2a_qp encodes that white space without a look at the line's length."""
 _NEEDS_ESCAPE = re.compile("[&<>'\"]").search
 _REWORKS_OUTPUT = (
     nodes.Macro,
@@ -44,7 +46,8 @@ def encode(text: str) -> str:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     # b2a_qp breaks lines as the text does, at the first it meets: `\n`, or none at all; so CRLF comes in afterwards.
-    return b2a_qp(text.encode("utf-8", "replace")).decode("ascii").replace("\n", "\r\n")
+    encoded = b2a_qp(text.encode("utf-8", "replace")).decode("ascii")
+    return _OVERFULL.sub(r"\1=\n\2", encoded).replace("\n", "\r\n")
 
 
 def encode_value(value: Any) -> str:

@@ -24,7 +24,7 @@ from engine.rendering.quoted_printable import (
 
 ANY = st.text(
     st.one_of(st.characters(), st.sampled_from("=. \t\r\n茶🍵<&\"'\x00\ud800")), max_size=300
-) | st.text("ab=", min_size=70, max_size=160)
+) | st.text("ab= \n", min_size=70, max_size=160)
 ENVIRONMENT = make_environment({}, "email", autoescape=False).overlay(finalize=None)
 ENVIRONMENT.filters["wire_text"] = encode_value
 TOKEN = "a" * 39
