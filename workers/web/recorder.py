@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from sqlalchemy.exc import DBAPIError
 from starlette.concurrency import run_in_threadpool
 from tenacity import retry, retry_if_exception, stop_after_attempt, stop_after_delay, wait_fixed
 
@@ -32,7 +31,7 @@ class Recorder:
     async def record(self, hit: Hit) -> Recorded | None:
         """Record one hit; returns after the commit. None: no such delivery or link.
 
-        Raises StoreError (or SQLAlchemy's DBAPIError) where the database is away.
+        Raises StoreError where the database is away, and whatever else stopped the commit.
         """
         if len(self._waiting) >= _MOST_WAITING:
             raise StoreError("web: too many hits are waiting to be recorded")
