@@ -14,8 +14,8 @@ from lxml import etree
 
 from engine.rendering.skeleton import SLOT, Role, Slot
 
-_PARAGRAPHS = frozenset({"p", "h1", "h2", "h3", "h4", "ul", "ol", "blockquote"})
-_LINES = frozenset({"div", "table", "tr", "li", "center", "section", "header", "footer", "body"})
+_PARAGRAPHS = frozenset({"p", "h1", "h2", "h3", "h4", "ul", "ol", "blockquote", "table"})
+_LINES = frozenset({"div", "tr", "li", "center", "section", "header", "footer", "body"})
 _CELLS = frozenset({"td", "th"})
 _SILENT = frozenset({"head", "style", "script", "title"})
 _HIDDEN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
@@ -45,6 +45,8 @@ class _Writer:
             self._visible(element)
 
     def _is_hidden(self, element: etree._Element) -> bool:
+        if element.get("aria-hidden") == "true":  # mere decoration
+            return True
         return element.tag in _SILENT or _HIDDEN.search(element.get("style", "")) is not None
 
     def _visible(self, element: etree._Element) -> None:

@@ -59,7 +59,7 @@ def test_the_text_part_has_links_pictures_and_rows() -> None:
     ).text
     assert (
         text.split("x: http")[0]
-        == "标题\n\n第一段\n换行 &\n\n一壶茶\n龙井  ¥168\n杭州\n\n- 甲\n- 乙\n\n电话: +861\n"
+        == "标题\n\n第一段\n换行 &\n\n一壶茶\n龙井  ¥168\n杭州\n\n- 甲\n- 乙\n\n电话: +861\n\n"
     )
     assert "\n\n\n" not in email.render(message()).text
 
