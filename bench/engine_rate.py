@@ -127,23 +127,18 @@ def _run_engine(port: int, *, processes: int) -> Engine:
         store = Store(f"sqlite:///{project / 'var' / 'yanshu.db'}")
         try:
             _wait(lambda: _workers_ready(store) >= processes, "the workers")
-            return _time_pipeline(project, environment, store, psutil.Process(daemon.pid))
+            return _time_pipeline(environment, store, psutil.Process(daemon.pid))
         finally:
             daemon.terminate()
             daemon.wait()
             store.close()
 
 
-def _time_pipeline(
-    project: Path, environment: Mapping[str, str], store: Store, daemon: psutil.Process
-) -> Engine:
+def _time_pipeline(environment: Mapping[str, str], store: Store, daemon: psutil.Process) -> Engine:
     workers = [child for child in daemon.children() if "worker" in child.cmdline()]
     before = sum(_cpu(worker) for worker in workers)
     started = time.time()
-    subprocess.run(
-        [sys.executable, "-m", "engine.cli", "apply", "--yes", "--now", NOW],
-        env=environment, check=True, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+    _yanshu(environment, "apply", "--yes", "--now", NOW)
     _wait(lambda: _sent(store) >= MESSAGES, "the last message")
     seconds = time.time() - started
     cpu = sum(_cpu(worker) for worker in workers) - before
@@ -154,14 +149,7 @@ def _time_pipeline(
 
 def _lay_down(project: Path, environment: Mapping[str, str]) -> None:
     """The example shop with one campaign to everybody, and MESSAGES customers."""
-    run = [sys.executable, "-m", "engine.cli"]
-    quiet = {
-        "env": environment,
-        "check": True,
-        "stdout": subprocess.DEVNULL,
-        "stderr": subprocess.DEVNULL,
-    }
-    subprocess.run([*run, "init", str(project)], **quiet)  # type: ignore[call-overload]
+    _yanshu(environment, "init", str(project))
     for old in (*(project / "campaigns").glob("*"), *(project / "care").glob("*")):
         old.unlink()
     (project / "campaigns" / "bench.yaml").write_text(_CAMPAIGN, encoding="utf-8")
@@ -170,7 +158,12 @@ def _lay_down(project: Path, environment: Mapping[str, str]) -> None:
     with people.open("w", encoding="utf-8") as file:
         file.write("id,name,email,email_consent\n")
         file.writelines(f"{n},顾客{n},c{n}@example.com,yes\n" for n in range(MESSAGES))
-    subprocess.run([*run, "import", "customers", str(people), "--now", NOW], **quiet)  # type: ignore[call-overload]
+    _yanshu(environment, "import", "customers", str(people), "--now", NOW)
+
+
+def _yanshu(environment: Mapping[str, str], *words: str) -> None:
+    command = [sys.executable, "-m", "engine.cli", *words]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
 
 
 def _environment(project: Path, port: int, processes: int) -> dict[str, str]:
@@ -192,19 +185,9 @@ def _prebuilt(folder: Path) -> Path:
     project = folder / "prebuilt"
     environment = _environment(project, 25, 1)
     _lay_down(project, environment)
-    command = [
-        sys.executable,
-        "-m",
-        "engine.cli",
-        "preview",
-        "bench",
-        "--customer",
-        "1",
-        "--out",
-        str(folder / "out"),
-    ]
-    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
-    return next((folder / "out").glob("*.eml"))
+    out = folder / "out"
+    _yanshu(environment, "preview", "bench", "--customer", "1", "--out", str(out))
+    return next(out.glob("*.eml"))
 
 
 def _workers_ready(store: Store) -> int:

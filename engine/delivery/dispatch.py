@@ -19,7 +19,7 @@ from engine.definitions.campaign import Channel
 from engine.delivery import leases
 from engine.delivery.pace import Pace
 from engine.delivery.pauses import Held, held
-from engine.delivery.recover import recover
+from engine.delivery.recover import ENQUEUE_AGAIN_AFTER, recover
 from engine.gate.candidates import Candidate, load_candidates
 from engine.gate.decision import Defer, Send, Skip
 from engine.gate.gate import Decided, decide
@@ -93,8 +93,10 @@ class Dispatcher:
     def _recover(self, connection: Connection, catalog: Catalog, now: datetime) -> Sequence[str]:
         if self._recovered_at is not None and now - self._recovered_at < RECOVER_EVERY:
             return ()
+        # A new dispatcher may come with a new, empty broker: what no worker holds is queued again at once.
+        patience = ENQUEUE_AGAIN_AFTER if self._recovered_at else timedelta()
         self._recovered_at = now
-        found = recover(connection, catalog, now)
+        found = recover(connection, catalog, now, patience)
         if found.planned or found.uncertain or found.batches:
             _log.warning(
                 "dispatch.recovered",

@@ -27,13 +27,21 @@ class Recovered:
     batches: Sequence[str]
 
 
-def recover(connection: Connection, catalog: Catalog, now: datetime) -> Recovered:
-    """One pass. Run by the dispatcher, inside a transaction that holds its lease."""
+def recover(
+    connection: Connection,
+    catalog: Catalog,
+    now: datetime,
+    patience: timedelta = ENQUEUE_AGAIN_AFTER,
+) -> Recovered:
+    """One pass. Run by the dispatcher, inside a transaction that holds its lease.
+
+    `patience`: how long a batch may wait for a worker before its message counts as lost.
+    """
     living = living_workers(connection)
     return Recovered(
         planned=_give_back(connection, living),
         uncertain=_doubt(connection, catalog, living, now),
-        batches=_forgotten(connection, now),
+        batches=_forgotten(connection, now - patience, now),
     )
 
 
@@ -73,13 +81,13 @@ def _doubt(connection: Connection, catalog: Catalog, living: set[str], now: date
     return len(rows)
 
 
-def _forgotten(connection: Connection, now: datetime) -> Sequence[str]:
+def _forgotten(connection: Connection, before: datetime, now: datetime) -> Sequence[str]:
     """Batches that no worker took up in time: their message may be lost. Claiming is by compare-and-set, so a second
     message for the same batch does no harm."""
     waiting = (
         (deliveries.c.state == State.QUEUED)
         & deliveries.c.worker.is_(None)
-        & (deliveries.c.enqueued_at < now - ENQUEUE_AGAIN_AFTER)
+        & (deliveries.c.enqueued_at <= before)
     )
     batches = (
         connection.execute(select(deliveries.c.batch).where(waiting).distinct()).scalars().all()

@@ -313,6 +313,9 @@ def test_a_batch_that_redis_lost_is_queued_again(store: Store) -> None:
         line.prepare(10)
         line.tick()
         line.batches.clear()
+        line.later(timedelta(seconds=10))
+        line.run()
+        assert line.states() == {"queued": 10}
         line.later(timedelta(seconds=30))
         line.run()
         assert line.states() == {"sent": 10}
