@@ -195,7 +195,7 @@ def _outlook(row: Row[Any], held: set[str], now: datetime) -> str | None:
     if row.state == State.WAITING:
         return "waits for the step before it"
     if row.next_at > now:
-        return f"waits: the gate looks at it again {row.next_at.isoformat()}"
+        return f"waits for its time; put off: {row.reason}" if row.deferrals else "is not due yet"
     return "is due: the gate has not looked at it yet"
 
 

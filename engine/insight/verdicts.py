@@ -158,8 +158,10 @@ def _origin(row: Row[Any]) -> Mapping[str, Any]:
         YanshuError
     ):  # an older program's version, which this one no longer reads: still worth a name
         return {"file": row.path, "line": 1, "text": _line(row.files, row.path, 1)}
-    is_campaign = isinstance(definition, Campaign)
-    place = definition.schedule.position if is_campaign else definition.trigger.position
+    if isinstance(definition, Campaign):
+        place = definition.schedule.position
+    else:
+        place = definition.trigger.position
     return {
         "file": place.file,
         "line": place.line,

@@ -47,6 +47,7 @@ def yanshu(
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("YANSHU_")
     }
+    inherited.pop("PYTHONDONTWRITEBYTECODE", None)  # or every process compiles the program anew
     done = subprocess.run(
         [YANSHU, *arguments],
         cwd=cwd,
@@ -348,3 +349,43 @@ def test_the_doctor_says_what_is_wrong_and_exits_1(shop: Path) -> None:
 def test_the_report_of_a_shop_that_sent_nothing_is_empty(shop: Path) -> None:
     assert answer("report", cwd=shop)["definitions"] == []
     assert "was ever applied" in yanshu("report", "nonsense", cwd=shop, check=1).stderr
+
+
+@pytest.fixture
+def small_shop(tmp_path: Path) -> Path:
+    """A project with one campaign by SMS, to nobody yet."""
+    files = {
+        "yanshu.toml": '[sms]\ngateway = "development"\nurl = "http://127.0.0.1:9/sms"\n',
+        "campaigns/hello.yaml": (
+            "kind: campaign\nclass: marketing\nschedule: {at: '2026-12-01T10:00'}\n"
+            "audience: {all: []}\nsteps: [{sms: {template: hello}}]\n"
+        ),
+        "templates/sms/hello.txt.j2": "{{ customer.name }}，您好\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_a_kept_plan_is_applied_once_and_its_run_can_be_steered(small_shop: Path) -> None:
+    where = small_shop
+    yanshu("plan", "--out", "plan.json", "--detailed-exitcode", *NOW, cwd=where, check=2)
+    assert "--yes" in yanshu("apply", "plan.json", *NOW, cwd=where, check=1).stderr
+    yanshu("apply", "plan.json", "--yes", *NOW, cwd=where)
+    yanshu("plan", "--detailed-exitcode", *NOW, cwd=where)
+    assert "plan again" in yanshu("apply", "plan.json", "--yes", *NOW, cwd=where, check=1).stderr
+    (run,) = answer("status", *NOW, cwd=where)["runs"]
+    assert (run["definition"], run["state"]) == ("hello", "open")
+    assert answer("pause", "hello", cwd=where)["target"] == "campaign:hello"
+    (pause,) = answer("status", cwd=where)["pauses"]
+    assert "@" in pause["by"]
+    answer("resume", "campaign:hello", "--overdue", "drop", cwd=where)
+    assert "did you mean" in yanshu("pause", "helo", cwd=where, check=64).stderr
+
+
+def test_up_without_a_mail_server_says_what_to_set(shop: Path) -> None:
+    for mode in ((), ("--until-idle",)):
+        done = yanshu("up", *mode, cwd=shop, check=1, environment={"YANSHU_SMTP__HOST": ""})
+        assert "smtp.host" in done.stderr
+        assert done.stdout == ""

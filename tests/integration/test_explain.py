@@ -307,7 +307,12 @@ def test_an_unknown_delivery_is_an_error(store: Store) -> None:
     ("pause", "changes", "expected"),
     [
         (None, {}, "the gate has not looked at it yet"),
-        (None, {"next_at": NOW + timedelta(hours=1)}, "looks at it again"),
+        (None, {"next_at": NOW + timedelta(hours=1)}, "is not due yet"),
+        (
+            None,
+            {"next_at": NOW + timedelta(hours=1), "deferrals": 1, "reason": "quiet hours"},
+            "put off: quiet hours",
+        ),
         ("care:after-7-days", {}, "care:after-7-days is paused"),
         ("run:1", {}, "run:1 is paused"),
         (None, {"state": "waiting"}, "the step before"),

@@ -86,7 +86,6 @@ def test_the_innermost_of_repeated_options_wins(
         ["status", "extra"],
         ["status", "-o", "xml"],
         ["pause"],
-        ["retry", "all"],
         ["settle", "all"],
         ["settle", "all", "--as", "lost"],
         ["resume", "all", "--over", "4h"],
@@ -182,3 +181,17 @@ def test_the_command_needs_nothing_heavy_until_it_runs() -> None:
         [sys.executable, "-c", script], check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_module_runs_as_the_command_does() -> None:
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-m", "engine.cli", "nonsense"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 64
+    assert "nonsense" in done.stderr
