@@ -44,5 +44,6 @@ def transports(
         "email": [lambda: SmtpConnection(settings.smtp)] * max(1, connections)
     }
     if settings.sms.gateway == "development":
-        ways["sms"] = [lambda: SmsTransport(DevelopmentGateway(settings.sms))] * _SMS_CONNECTIONS
+        callback = f"{settings.web_url}/hooks/development"
+        ways["sms"] = [lambda: SmsTransport(DevelopmentGateway(settings.sms, callback))] * _SMS_CONNECTIONS
     return ways

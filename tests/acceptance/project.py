@@ -72,9 +72,9 @@ class Project:
     def states(self) -> dict[str, int]:
         with self.store() as store, store.read() as connection:
             rows = connection.execute(
-                select(deliveries.c.state, func.count().label("count")).group_by(deliveries.c.state)
+                select(deliveries.c.state, func.count().label("number")).group_by(deliveries.c.state)
             )
-            return {row.state: row.count for row in rows}
+            return {row.state: row.number for row in rows}
 
     def living_workers(self) -> int:
         with self.store() as store, store.read() as connection:

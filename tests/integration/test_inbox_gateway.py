@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from test_inbox import Inbox, free_port, inbox, settings
 
 from engine.channels.base import Accepted, Refused, Unknown
 from engine.channels.sms_development import DevelopmentGateway
 from engine.errors import ConfigurationError
 from engine.settings import SmsSettings
 from engine.smtp_replies import ReplyKind
+from tests.integration.test_inbox import Inbox, free_port, inbox, settings
 
 __all__ = ["inbox", "settings"]  # fixtures
 NUMBER = "+8613800138000"

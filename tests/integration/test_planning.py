@@ -112,7 +112,7 @@ def test_spread_moves_each_customer_by_a_share_that_stays_the_same(store: Store)
     expand(store, catalog, NOW)
     start = datetime(2026, 11, 2, 2, 0, tzinfo=UTC)
     shares = [(moment - start) / timedelta(hours=4) for moment in due(store).values()]
-    assert 0 <= min(shares) and max(shares) < 1
+    assert min(shares) >= 0 and max(shares) < 1
     quarters = [
         sum(1 for share in shares if quarter <= share * 4 < quarter + 1) for quarter in range(4)
     ]

@@ -6,13 +6,13 @@ from collections import Counter
 from itertools import product
 
 import pytest
-from fault_smtp import PHASES, Fault, FaultServer, Phase
 
 from engine.channels.base import Accepted, Envelope, Outcome, Refused, Unknown
 from engine.channels.smtp import MAX_WINDOW, SmtpConnection
 from engine.channels.wire import Timeouts
 from engine.settings import SmtpSettings
 from engine.smtp_replies import ReplyKind
+from tests.integration.fault_smtp import PHASES, Fault, FaultServer, Phase
 
 SHORT = Timeouts(
     connect=2, greeting=0.5, ehlo=0.5, starttls=1, tls=2, auth=1, mail=0.5, rcpt=0.5, data=0.5,

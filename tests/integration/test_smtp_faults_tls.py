@@ -7,12 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fault_smtp import Fault, FaultServer, Phase
-from test_smtp_faults import SHORT, connect, letters, send, untouched
 
 from engine.channels.base import Accepted, Refused, Unknown
 from engine.channels.smtp import MAX_WINDOW
 from engine.smtp_replies import ReplyKind
+from tests.integration.fault_smtp import Fault, FaultServer, Phase
+from tests.integration.test_smtp_faults import SHORT, connect, letters, send, untouched
 
 
 @pytest.fixture(scope="module")

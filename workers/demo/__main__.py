@@ -186,9 +186,9 @@ class Demo:
 def _states(store: Store) -> dict[str, int]:
     with store.read() as connection:
         rows = connection.execute(
-            select(deliveries.c.state, func.count().label("count")).group_by(deliveries.c.state)
+            select(deliveries.c.state, func.count().label("number")).group_by(deliveries.c.state)
         )
-        return {row.state: row.count for row in rows}
+        return {row.state: row.number for row in rows}
 
 
 def _summary(found: Any, root: Path, seconds: float, *, once: bool) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from engine.errors import StoreError
 from engine.settings import Settings
 from engine.store.session import Store, is_passing
 from engine.tokens import Signer
-from workers.web import clicks, health, opens, unsubscribe, view
+from workers.web import clicks, health, hooks, opens, unsubscribe, view
 from workers.web.answers import SecurityHeaders, message
 from workers.web.recorder import Recorder
 from workers.web.rerender import Viewer
@@ -28,6 +28,7 @@ _ROUTES = (
     Route("/v/{token}", view.show),
     Route("/u/{token}", unsubscribe.show, methods=["GET"]),
     Route("/u/{token}", unsubscribe.leave, methods=["POST"]),
+    Route("/hooks/development", hooks.development, methods=["POST"]),
     Route("/healthz", health.alive),
     Route("/readyz", health.ready),
 )
