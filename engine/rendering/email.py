@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from jinja2 import nodes, pass_context
@@ -253,11 +253,15 @@ class _Workshop:
 
     @cached_property
     def _tracked_target(self) -> Any:
+        base, sign = self.settings.web_url, self.signer.seal
+
+        @lru_cache(maxsize=64)  # text and HTML of a message hold the same links
+        def address(delivery: str, token: str, number: int, url: str) -> str:
+            return tracked_target(base, token, number, url, sign(delivery, number, url))
+
         @pass_context
         def target(context: Context, parts: list[Any], number: int) -> str:
-            url, delivery = join_target(parts), context[DELIVERY]
-            seal = self.signer.seal(delivery, number, url)
-            return tracked_target(self.settings.web_url, context[TRACK], number, url, seal)
+            return address(context[DELIVERY], context[TRACK], number, join_target(parts))
 
         return target
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from binascii import b2a_qp
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from jinja2 import nodes
@@ -21,6 +22,7 @@ from engine.rendering.links import TOKENS
 
 SOFT_BREAK = "=\r\n"
 TOKEN_CHARS = 39
+_SHORT = 40  # characters of a value worth keeping
 _LINE = 75  # and one for the `=` of a soft line break
 _PLAIN_VALUE = re.compile(r"[ -<>-~]{1,74}").fullmatch
 _OVERFULL = re.compile(r"^([^\n]{74,75})(=20|=09)$", re.MULTILINE)
@@ -55,10 +57,7 @@ def encode_value(value: Any) -> str:
     text = "" if value is None else str(value)
     if _PLAIN_VALUE(text):
         return text + SOFT_BREAK
-    encoded = encode(legible(text))
-    if len(encoded) - encoded.rfind("\n") > _LINE + 1:  # b2a_qp fills the last line to the brim
-        encoded = encoded[:-1] + SOFT_BREAK + encoded[-1]
-    return encoded + SOFT_BREAK if text else ""
+    return _short(text) if len(text) <= _SHORT else _any(text)
 
 
 def encode_html_value(value: Any) -> Markup:
@@ -66,6 +65,17 @@ def encode_html_value(value: Any) -> Markup:
     if type(value) is not str or _NEEDS_ESCAPE(value):
         value = None if value is None else str(escape(value))
     return Markup(encode_value(value))  # noqa: S704
+
+
+def _any(text: str) -> str:
+    encoded = encode(legible(text))
+    if len(encoded) - encoded.rfind("\n") > _LINE + 1:  # b2a_qp fills the last line to the brim
+        encoded = encoded[:-1] + SOFT_BREAK + encoded[-1]
+    return encoded + SOFT_BREAK if text else ""
+
+
+_short = lru_cache(maxsize=4096)(_any)
+"""A name stands in a message's text and in its HTML, a product or a city in thousands of messages."""
 
 
 def can_encode_ahead(body: Sequence[nodes.Node]) -> bool:
@@ -89,7 +99,7 @@ class _Encoding:
 
     def body(self, body: Sequence[nodes.Node]) -> list[nodes.Node]:
         result: list[nodes.Node] = []
-        for node in body:
+        for node in _joined(body):
             if isinstance(node, nodes.Output):
                 for child in node.nodes:
                     result += self._child(child)
@@ -142,6 +152,29 @@ class _Encoding:
             pieces.append(piece)
             self._column += len(piece)
         return "".join(pieces)
+
+
+def _joined(body: Sequence[nodes.Node]) -> list[nodes.Node]:
+    """Neighbouring static texts in one piece: a space may end the one and a line break begin the next."""
+    result: list[nodes.Node] = []
+    for node in body:
+        for child in node.nodes if isinstance(node, nodes.Output) else [node]:
+            last = _static_text(result)
+            if isinstance(child, nodes.TemplateData) and last is not None:
+                last.data += child.data
+            elif isinstance(child, nodes.Stmt):
+                result.append(child)
+            else:
+                result.append(nodes.Output([clone(child)], lineno=child.lineno))
+    return result
+
+
+def _static_text(body: Sequence[nodes.Node]) -> nodes.TemplateData | None:
+    """The text with which a list of single outputs and statements ends, if it does."""
+    if not body or not isinstance(body[-1], nodes.Output):
+        return None
+    last = body[-1].nodes[0]
+    return last if isinstance(last, nodes.TemplateData) else None
 
 
 def _is_literal(byte: int) -> bool:
