@@ -44,7 +44,7 @@ def run(settings: Settings, clock: Clock, *, connections: int) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     sender.start()
-    worker = _start_actor(broker, sender)
+    worker = start_actor(broker, sender)
     while not ended.wait(0.2) and not sender.failed.is_set():
         pass
     sender.stop()
@@ -54,8 +54,13 @@ def run(settings: Settings, clock: Clock, *, connections: int) -> int:
     return 1 if sender.failed.is_set() else 0
 
 
-def _start_actor(broker: RedisBroker, sender: Sender) -> dramatiq.Worker:
-    dramatiq.actor(broker=broker, actor_name=ACTOR, queue_name=QUEUE)(sender.send_batch)
+def start_actor(broker: RedisBroker, sender: Sender) -> dramatiq.Worker:
+    """Consume batch ids until the returned worker is stopped."""
+
+    def send_batch(batch: str) -> None:
+        sender.send_batch(batch)
+
+    dramatiq.actor(broker=broker, actor_name=ACTOR, queue_name=QUEUE)(send_batch)
     worker = dramatiq.Worker(broker, worker_threads=_ACTOR_THREADS, worker_timeout=100)
     worker.start()
     return worker

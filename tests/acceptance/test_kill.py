@@ -6,6 +6,7 @@ The oracle is the SMTP server: what it received, by X-Delivery-Id; then it is co
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import select
@@ -28,6 +29,10 @@ def by_state(project: Project) -> dict[str, set[str]]:
     return found
 
 
+def has_letters(server: FaultServer, count: int) -> bool:
+    return len(server.letters) >= count
+
+
 def test_kill_9_of_the_process_group_loses_nothing_and_repeats_nothing(
     database_url: str, tmp_path: Path
 ) -> None:
@@ -39,10 +44,7 @@ def test_kill_9_of_the_process_group_loses_nothing_and_repeats_nothing(
         for kill in range(kills):
             daemon = project.start("up", "--now", NOW)
             wanted = len(server.letters) + PEOPLE // 4
-            wait_for(
-                lambda wanted=wanted: len(server.letters) >= wanted,
-                f"the letters before kill {kill}",
-            )  # type: ignore[misc]
+            wait_for(partial(has_letters, server, wanted), f"the letters before kill {kill}")
             kill_group(daemon)
             server.wait_until_closed()
         project.yanshu("up", "--until-idle", "--now", NOW)

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -21,7 +20,8 @@ from typing import Any
 from rich.console import Console
 from sqlalchemy import func, select
 
-from engine.clock import Clock, parse_moment
+from engine.cli import main as yanshu
+from engine.clock import parse_moment
 from engine.customers.importing import import_file
 from engine.definitions.loader import load, read_files
 from engine.errors import YanshuError
@@ -30,19 +30,16 @@ from engine.insight.report import report_page
 from engine.settings import PROJECT_FILE, Settings, load_settings
 from engine.store.session import Store
 from engine.store.tables import deliveries
-from engine.tokens import Signer
-from workers.children import die_with_parent
 from workers.demo.people import Shop
 from workers.demo.readers import Mail, react, read_mail
+from workers.demo.station import DemoClock, Station, running
 from workers.inbox.page import static_page
 from workers.logs import configure
 from workers.supervisor import answers
-from workers.web.app import create_app
 
 ZONE = "Asia/Shanghai"
 FIRST_DAY, DAYS = datetime(2026, 11, 6), 7  # noqa: DTZ001 - the shop's wall clock
 SENDING, READING = timedelta(hours=19, minutes=30), timedelta(hours=22)
-_INBOX_SECONDS = 20.0
 
 
 @dataclass
@@ -65,30 +62,10 @@ class Demo:
         _settle_ports(self.project / PROJECT_FILE)
         os.environ["YANSHU_PROJECT"] = str(self.project)
         settings = load_settings(self.project)
-        inbox = self._start_inbox(settings)
-        try:
-            self._prepare()
-            store = Store(settings.database)
-            self._live_through(settings, store)
-            return self._sum_up(settings, store, time.monotonic() - started)
-        finally:
-            inbox.terminate()
-            inbox.wait()
-
-    def _start_inbox(self, settings: Settings) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "workers", "inbox"],
-            preexec_fn=die_with_parent,  # noqa: PLW1509  # the demo has no other threads
-        )
-        deadline = time.monotonic() + _INBOX_SECONDS
-        while not (
-            answers(settings.inbox.host, settings.inbox.smtp_port)
-            and answers(settings.inbox.host, settings.inbox.http_port)
-        ):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise YanshuError("the development inbox does not start")
-            time.sleep(0.05)
-        return process
+        self._prepare()
+        with running(settings, DemoClock()) as station:
+            self._live_through(settings, station)
+            return self._sum_up(settings, station.store, time.monotonic() - started)
 
     def _prepare(self) -> None:
         shop = Shop.load()
@@ -98,26 +75,28 @@ class Demo:
         morning = ["--now", FIRST_DAY.isoformat()]
         self._yanshu("import", "customers", str(customers), *morning)
         self._yanshu("import", "orders", str(orders), *morning)
-        self._yanshu("lint")
         self._yanshu("plan", *morning)
         self._yanshu("apply", "--yes", *morning)
 
-    def _live_through(self, settings: Settings, store: Store) -> None:
+    def _live_through(self, settings: Settings, station: Station) -> None:
         shop = Shop.load()
-        signer = Signer(settings.signing_keys())
         policy = load(read_files(self.project)).policy
+        self.console.print(
+            "\nSeven days, an evening each: the shop's export, what is due, the readers."
+        )
         for number in range(DAYS):
             day = FIRST_DAY + timedelta(days=number)
             export = self.root / "orders.csv"
             shop.write_orders(export, now=day + SENDING, since=day - timedelta(days=45))
             now = parse_moment((day + SENDING).isoformat(), ZONE)
-            import_file(store, "orders", export, settings=settings, policy=policy, now=now)
-            self._yanshu("up", "--until-idle", "--now", (day + SENDING).isoformat(), quiet=True)
-            evening = Clock.starting_at(parse_moment((day + READING).isoformat(), ZONE))
+            station.clock.set(now)
+            import_file(station.store, "orders", export, settings=settings, policy=policy, now=now)
+            station.work_off()
+            station.clock.set(parse_moment((day + READING).isoformat(), ZONE))
             new = self._new_mails(settings)
-            react(create_app(store, settings, signer, evening), new.values())
+            react(new.values())
             self.seen |= set(new)
-            self._tell_day(store, day, len(new))
+            self._tell_day(station.store, day, len(new))
 
     def _new_mails(self, settings: Settings) -> Mapping[Path, Mail]:
         paths = sorted(set((settings.var / "inbox").glob("*.eml")) - self.seen)
@@ -147,7 +126,6 @@ class Demo:
         summary = _summary(found, self.root, seconds, once=whole)
         (self.root / "summary.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")
         self._tell_summary(summary, len(sent))
-        store.close()
         return 0 if whole else 1
 
     def _tell_summary(self, summary: Mapping[str, Any], mails: int) -> None:
@@ -172,15 +150,16 @@ class Demo:
         says(f"  yanshu --project {shop} up      the daemon, the web and the inbox; Ctrl-C ends it")
         says(f"  yanshu --project {shop} inbox   the mails in the browser")
 
-    def _yanshu(self, *words: str, quiet: bool = False) -> None:
+    def _yanshu(self, *words: str) -> None:
+        """A command as anybody would type it, without starting another Python for it."""
         shown = " ".join(words).replace(str(self.root), os.path.relpath(self.root))
         self.console.print(f"[dim]$ yanshu {shown}[/]", soft_wrap=True)
-        command = [sys.executable, "-m", "engine.cli", *words]
-        done = subprocess.run(
-            command, check=False, stdin=subprocess.DEVNULL, capture_output=quiet, text=True
-        )
-        if done.returncode:
-            raise YanshuError(f"`yanshu {shown}` ended with {done.returncode}\n{done.stderr or ''}")
+        sys.argv = ["yanshu", *words]
+        try:
+            yanshu()
+        except SystemExit as ended:
+            if ended.code:
+                raise YanshuError(f"`yanshu {shown}` ended with {ended.code}") from None
 
 
 def _states(store: Store) -> dict[str, int]:

@@ -1,9 +1,8 @@
-"""The demo's readers: some open, some click, a few unsubscribe, through the real web application and the links of the
+"""The demo's readers: some open, some click, a few unsubscribe, over HTTP and through the links of the
 very mails that arrived. Who does what is drawn from a fixed seed."""
 
 from __future__ import annotations
 
-import asyncio
 import random
 import re
 from collections.abc import Iterable
@@ -14,7 +13,6 @@ from html import unescape
 from pathlib import Path
 
 import httpx
-from starlette.applications import Starlette
 
 from workers.demo.people import SEED
 
@@ -34,6 +32,8 @@ class Mail:
     """One mail of the inbox, as far as a reader needs it."""
 
     delivery: str
+    recipient: str
+    subject: str
     html: str
     unsubscribe: str | None
 
@@ -43,31 +43,32 @@ def read_mail(path: Path) -> Mail:
     assert isinstance(message, EmailMessage)
     body = message.get_body(("html",))
     leave = str(message["List-Unsubscribe"] or "").strip("<> ")
-    return Mail(str(message["X-Delivery-Id"]), body.get_content() if body else "", leave or None)
+    return Mail(
+        delivery=str(message["X-Delivery-Id"]),
+        recipient=str(message["To"]),
+        subject=str(message["Subject"]),
+        html=body.get_content() if body else "",
+        unsubscribe=leave or None,
+    )
 
 
-def react(app: Starlette, mails: Iterable[Mail]) -> None:
-    """Let each mail's reader do what the dice say."""
-    asyncio.run(_react(app, list(mails)))
-
-
-async def _react(app: Starlette, mails: list[Mail]) -> None:
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, headers=_BROWSER) as browser:
+def react(mails: Iterable[Mail]) -> None:
+    """Let each mail's reader do what the dice say, over HTTP."""
+    with httpx.Client(headers=_BROWSER, trust_env=False) as browser:
         for mail in mails:
-            await _reader(browser, mail, random.Random(f"{SEED}:{mail.html[-400:]}"))
+            _reader(browser, mail, random.Random(f"{SEED}:{mail.recipient}:{mail.subject}"))
 
 
-async def _reader(browser: httpx.AsyncClient, mail: Mail, dice: random.Random) -> None:
+def _reader(browser: httpx.Client, mail: Mail, dice: random.Random) -> None:
     mood = dice.random()
     if mood < OPENS:
-        await _get(browser, _PIXEL.findall(mail.html)[:1])
+        _get(browser, _PIXEL.findall(mail.html)[:1])
     if mood < CLICKS:
-        await _get(browser, dice.sample(links, 1) if (links := _CLICK.findall(mail.html)) else [])
+        _get(browser, dice.sample(links, 1) if (links := _CLICK.findall(mail.html)) else [])
     if mood < LEAVES and mail.unsubscribe:
-        await browser.post(mail.unsubscribe, data={"List-Unsubscribe": "One-Click"})
+        browser.post(mail.unsubscribe, data={"List-Unsubscribe": "One-Click"})
 
 
-async def _get(browser: httpx.AsyncClient, urls: list[str]) -> None:
+def _get(browser: httpx.Client, urls: list[str]) -> None:
     for url in urls:
-        await browser.get(unescape(url), follow_redirects=False)
+        browser.get(unescape(url), follow_redirects=False)
