@@ -149,11 +149,11 @@ def _exists(year: int, month: int, day: int, lunar: bool) -> bool:
 
 
 def moments(zone: str, *, as_number: bool) -> Cell:
-    """Moments as the database takes them: microseconds since 1970 (`as_number`) or datetimes in UTC.
+    """Moments as the database takes them: microseconds since 1970 (`as_number`) or ISO 8601 in UTC.
 
     Without an offset a time is the shop's (`zone`); a day alone is its first moment there.
 
-    >>> moments("Asia/Shanghai", as_number=False)("2026-05-01 10:00").isoformat()
+    >>> moments("Asia/Shanghai", as_number=False)("2026-05-01 10:00")
     '2026-05-01T02:00:00+00:00'
     """
 
@@ -180,7 +180,7 @@ def moments(zone: str, *, as_number: bool) -> Cell:
         if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
             raise ValueError(f"{_shown(cell)}: the year is not plausible")
         utc = to_utc(moment)
-        return (utc - _EPOCH) // _MICROSECOND if as_number else utc
+        return (utc - _EPOCH) // _MICROSECOND if as_number else utc.isoformat()
 
     return read
 

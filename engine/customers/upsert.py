@@ -1,7 +1,7 @@
 """Many rows at once into one table: insert what is new, change what differs, leave the rest untouched.
 
 Values are given as the database's driver takes them (see `cells.moments`), so that nothing is converted row by row;
-SQLite gets one prepared statement for all rows, PostgreSQL one statement with an array per column.
+SQLite gets one prepared statement for all rows, PostgreSQL one statement with a list per column.
 """
 
 from __future__ import annotations
@@ -12,15 +12,12 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
-    Boolean,
     ColumnElement,
     Connection,
     DateTime,
     Select,
     Table,
     Text,
-    any_,
     bindparam,
     cast,
     column,
@@ -29,7 +26,6 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import JSON, TypeEngine
 
 from engine.store.types import Moment
@@ -108,32 +104,22 @@ class Upsert:
     def _run_postgresql(self, connection: Connection, rows: Sequence[Row]) -> int:
         if not rows:
             return 0
-        arrays = dict(zip(self.columns, map(list, zip(*rows, strict=True)), strict=True))
+        columns = zip(*rows, strict=True)
+        documents = {
+            name: json.dumps(values, ensure_ascii=False)
+            for name, values in zip(self.columns, columns, strict=True)
+        }
         done = connection.execute(
-            self._postgresql, arrays, execution_options={"preserve_rowcount": True}
+            self._postgresql, documents, execution_options={"preserve_rowcount": True}
         )
         return done.rowcount
 
     @cached_property
     def _postgresql(self) -> Any:
-        types = [_array_of(self.table.c[name].type) for name in self.columns]
-        given = (
-            func.unnest(
-                *[
-                    bindparam(name, type_=ARRAY(kind))
-                    for name, kind in zip(self.columns, types, strict=True)
-                ]
-            )
-            .table_valued(
-                *[column(name, kind) for name, kind in zip(self.columns, types, strict=True)]
-            )
-            .render_derived()
-        )
+        """Each column comes as one JSON list: the driver takes six times as long over arrays."""
+        given = select(*[_elements(name).label(name) for name in self.columns]).subquery("given")
         picked = [
-            cast(given.c[name], JSONB)
-            if isinstance(self.table.c[name].type, JSON)
-            else given.c[name]
-            for name in self.columns
+            cast(given.c[name], _postgresql_type(self.table.c[name].type)) for name in self.columns
         ]
         statement = postgresql.insert(self.table).from_select(
             list(self.columns), select(*picked), include_defaults=False
@@ -156,12 +142,16 @@ class Upsert:
         return excluded[name] if rule is None else rule(self.table, excluded)
 
 
-def _array_of(kind: TypeEngine[Any]) -> TypeEngine[Any]:
+def _elements(parameter: str) -> ColumnElement[str]:
+    """The rows of a JSON list that is bound as text, on PostgreSQL."""
+    document = cast(bindparam(parameter, type_=Text()), postgresql.JSON())
+    return func.json_array_elements_text(document, type_=Text())
+
+
+def _postgresql_type(kind: TypeEngine[Any]) -> TypeEngine[Any]:
     if isinstance(kind, Moment):
         return DateTime(timezone=True)
-    if isinstance(kind, BigInteger | Boolean):
-        return kind if isinstance(kind, Boolean) else BigInteger()
-    return Text()
+    return postgresql.JSONB() if isinstance(kind, JSON) else kind
 
 
 def merge_json(name: str, *, on_sqlite: bool) -> Rule:
@@ -182,10 +172,9 @@ def find(
     wanted = list(values)
     if not wanted:
         return {}
-    on_sqlite = connection.dialect.name == "sqlite"
-    statement = _finder(table, key, columns, on_sqlite)
-    parameter = json.dumps(wanted, ensure_ascii=False) if on_sqlite else wanted
-    return {row[0]: row[1:] for row in connection.execute(statement, {"wanted": parameter})}
+    statement = _finder(table, key, columns, connection.dialect.name == "sqlite")
+    rows = connection.execute(statement, {"wanted": json.dumps(wanted, ensure_ascii=False)})
+    return {row[0]: row[1:] for row in rows}
 
 
 @lru_cache
@@ -194,5 +183,6 @@ def _finder(table: Table, key: str, columns: tuple[str, ...], on_sqlite: bool) -
     question = select(table.c[key], *[table.c[name] for name in columns])
     if on_sqlite:
         listed = select(column("value", Text)).select_from(func.json_each(bindparam("wanted")))
-        return question.where(table.c[key].in_(listed))
-    return question.where(table.c[key] == any_(bindparam("wanted", type_=ARRAY(Text()))))
+    else:
+        listed = select(_elements("wanted"))
+    return question.where(table.c[key].in_(listed))
