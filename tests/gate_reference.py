@@ -336,6 +336,8 @@ def reference(world: World, row: Row, now: datetime) -> tuple[str, Any]:
 def _stamped(world: World, row: Row, channel: Channel, stamp: datetime | None) -> tuple[str, Any]:
     if stamp is None:
         return "wait", None
+    if stamp > row.last:
+        return "skip expired", None
     if is_quiet(world, row, channel, stamp):
         return "quiet ahead", None
     return "send", (channel, stamp)

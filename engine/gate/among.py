@@ -39,31 +39,66 @@ class _List(TypeDecorator[Any]):
         return listed if dialect.name == "sqlite" else "{" + listed[1:-1] + "}"
 
 
-class _among(FunctionElement[bool]):
+class _Membership(FunctionElement[bool]):
     type = Boolean()
     inherit_cache = True
-    name = "among"
 
     def self_group(self, against: Any = None) -> Any:  # noqa: ARG002 — SQLAlchemy's signature
         """Left as it is: SQLite's dialect would write `(…) = 1`, which no index serves."""
         return self
 
 
+class _among(_Membership):
+    name = "among"
+    inherit_cache = True
+
+
+class _not_among(_Membership):
+    name = "not_among"
+    inherit_cache = True
+
+
 def among(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
-    """SQL: the column's value stands in the list bound as `parameter` (an iterable of int or str)."""
+    """SQL: the column's value stands in the list bound as `parameter` (an iterable of int or of plain words)."""
     return _among(column, bindparam(parameter, type_=_List()))
 
 
+def not_among(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
+    """SQL: it does not."""
+    return _not_among(column, bindparam(parameter, type_=_List()))
+
+
 @compiles(_among, "sqlite")
-def _sqlite(element: Any, compiler: Any, **kw: Any) -> str:
-    column, values = element.clauses
-    name, listed = compiler.process(column, **kw), compiler.process(values, **kw)
+def _among_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
+    name, listed = _parts(element, compiler, kw)
     return f"{name} IN (SELECT value FROM json_each({listed}))"  # noqa: S608 — compiled SQL, no data
 
 
+@compiles(_not_among, "sqlite")
+def _not_among_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
+    name, listed = _parts(element, compiler, kw)
+    return f"{name} NOT IN (SELECT value FROM json_each({listed}))"  # noqa: S608 — compiled SQL, no data
+
+
 @compiles(_among, "postgresql")
-def _postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+def _among_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    name, listed = _parts(element, compiler, kw)
+    # ARRAY(SELECT …) is worked out once; a bare cast would be parsed again for every row that is filtered by it.
+    return f"{name} = ANY(ARRAY(SELECT unnest(CAST({listed} AS {_kind(element)}[]))))"
+
+
+@compiles(_not_among, "postgresql")
+def _not_among_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    name, listed = _parts(element, compiler, kw)
+    # A subquery is hashed, whatever the version.
+    return f"{name} NOT IN (SELECT unnest(CAST({listed} AS {_kind(element)}[])))"
+
+
+def _parts(element: Any, compiler: Any, kw: Any) -> tuple[str, str]:
     column, values = element.clauses
-    kind = "bigint" if column.type.python_type is int else "text"
-    name, listed = compiler.process(column, **kw), compiler.process(values, **kw)
-    return f"{name} = ANY(CAST({listed} AS {kind}[]))"
+    return compiler.process(column, **kw), compiler.process(values, **kw)
+
+
+def _kind(element: Any) -> str:
+    column, _ = element.clauses
+    return "bigint" if column.type.python_type is int else "text"

@@ -103,6 +103,6 @@ _CANDIDATES: Select[Any] = select(
 
 def load_candidates(connection: Connection, ids: Iterable[int]) -> list[Candidate]:
     """Those of these deliveries that are still planned, in the gate's order: priority, then who has waited longest."""
-    found = [Candidate(*row) for row in connection.execute(_CANDIDATES, {"ids": ids})]
+    found = [Candidate(*row) for row in connection.execute(_CANDIDATES, {"ids": ids}).all()]
     found.sort(key=lambda candidate: (-candidate.priority, candidate.next_at, candidate.id))
     return found

@@ -6,7 +6,7 @@ cannot change before they are committed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -24,11 +24,6 @@ from engine.gate.traffic import Traffic
 Decided = tuple[Candidate, Decision]
 ALL_CHANNELS: frozenset[Channel] = frozenset({"email", "sms"})
 
-Versions = Mapping[str, Version]
-Wanted = list[tuple[Candidate, tuple[Channel, ...]]]
-Settled = dict[int, Decision]
-"""Decisions by delivery id that do not depend on the rest of the batch."""
-
 
 def decide(
     connection: Connection,
@@ -44,59 +39,95 @@ def decide(
     `channels`: those that this installation can send on. `traffic`: kept between batches by who holds the lease;
     None counts the shop's traffic anew. Reads only.
     """
-    policy = catalog.policy
-    digests = {candidate.digest for candidate in candidates}
-    versions = {digest: catalog.version(connection, digest) for digest in digests}
-    settled: Settled = {}
-    wanted = _fit(candidates, versions, now, settled)
-    allowed = ask_permissions(connection, policy, wanted)
-    routes: dict[int, Route] = {}
-    for candidate, steps_channels in wanted:
-        route = choose(candidate, steps_channels, allowed, channels, now)
-        if isinstance(route, Route):
-            routes[candidate.id] = route
-        else:
-            settled[candidate.id] = route
-    standing = [candidate for candidate in candidates if candidate.id in routes]
-    settled |= no_longer_qualified(connection, policy, standing, versions, now)
-    standing = [candidate for candidate in standing if candidate.id not in settled]
-    quiet = QuietTimes(policy, now)
-    awake = [
-        (one, route) for one in standing if quiet.are_over(one, (route := routes[one.id]).channel)
+    batch = _Batch(connection, catalog, candidates, now)
+    batch.set_aside_the_unfit()
+    batch.choose_channels(channels)
+    batch.ask_whether_they_still_qualify()
+    walk = batch.walk(Traffic() if traffic is None else traffic)
+    return [
+        (candidate, walk.decide(candidate, batch.settled.get(candidate.id), batch.route(candidate)))
+        for candidate in candidates
     ]
-    traffic = Traffic() if traffic is None else traffic
-    traffic.prepare(connection, policy, now)
-    walk = _Walk(
-        quiet=quiet,
-        again=Again(connection, standing, versions, now),
-        history=fetch_history(connection, catalog, awake, now),
-        traffic=traffic,
-        now=now,
-    )
-    return [(one, walk.decide(one, settled.get(one.id), routes.get(one.id))) for one in candidates]
 
 
-def _fit(
-    candidates: Sequence[Candidate], versions: Versions, now: datetime, settled: Settled
-) -> Wanted:
-    """Those who are fit to be sent to at all, with the channels still open to them; the others are settled."""
-    steps = {
-        (digest, step.id): step.channels
-        for digest, version in versions.items()
-        for step in version.definition.steps
-    }
-    wanted: Wanted = []
-    for candidate in candidates:
-        channels = steps.get((candidate.digest, candidate.step))
-        if candidate.malicious:
-            settled[candidate.id] = Skip(Because("malicious"))
-        elif now > candidate.not_after:
-            settled[candidate.id] = _expired(candidate, versions[candidate.digest])
-        elif channels is None:
-            settled[candidate.id] = Skip(Because("step removed", evidence={"step": candidate.step}))
-        else:
-            wanted.append((candidate, channels[candidate.channel_index :]))
-    return wanted
+class _Batch:
+    """What can be said of each candidate whatever becomes of the others, asked of the whole batch at a time.
+
+    `settled`: decisions by delivery id; `standing`: who is left.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        catalog: Catalog,
+        candidates: Sequence[Candidate],
+        now: datetime,
+    ) -> None:
+        self._connection, self._catalog, self._now = connection, catalog, now
+        digests = {candidate.digest for candidate in candidates}
+        self._versions = {digest: catalog.version(connection, digest) for digest in digests}
+        self._routes: dict[int, Route] = {}
+        self.standing = list(candidates)
+        self.settled: dict[int, Decision] = {}
+
+    def route(self, candidate: Candidate) -> Route | None:
+        return self._routes.get(candidate.id)
+
+    def set_aside_the_unfit(self) -> None:
+        """Whom nothing is sent to, what is too late, and steps that the definition no longer has."""
+        for candidate in self.standing:
+            version = self._versions[candidate.digest]
+            if candidate.malicious:
+                self.settled[candidate.id] = Skip(Because("malicious"))
+            elif self._now > candidate.not_after:
+                self.settled[candidate.id] = _expired(candidate, version)
+            elif all(step.id != candidate.step for step in version.definition.steps):
+                evidence = {"step": candidate.step}
+                self.settled[candidate.id] = Skip(Because("step removed", evidence=evidence))
+        self._close()
+
+    def choose_channels(self, available: frozenset[Channel]) -> None:
+        channels_of = {
+            (digest, step.id): step.channels
+            for digest, version in self._versions.items()
+            for step in version.definition.steps
+        }
+        wanted = [
+            (one, channels_of[one.digest, one.step][one.channel_index :]) for one in self.standing
+        ]
+        allowed = ask_permissions(self._connection, self._catalog.policy, wanted)
+        for candidate, channels in wanted:
+            route = choose(candidate, channels, allowed, available, self._now)
+            if isinstance(route, Route):
+                self._routes[candidate.id] = route
+            else:
+                self.settled[candidate.id] = route
+        self._close()
+
+    def ask_whether_they_still_qualify(self) -> None:
+        policy = self._catalog.policy
+        self.settled |= no_longer_qualified(
+            self._connection, policy, self.standing, self._versions, self._now
+        )
+        self._close()
+
+    def walk(self, traffic: Traffic) -> _Walk:
+        """The rest of the checks, ready to be gone through in order."""
+        policy = self._catalog.policy
+        quiet = QuietTimes(policy, self._now)
+        traffic.prepare(self._connection, policy, self._now)
+        routed = [(one, self._routes[one.id]) for one in self.standing]
+        awake = [pair for pair in routed if quiet.are_over(pair[0], pair[1].channel)]
+        return _Walk(
+            quiet=quiet,
+            again=Again(self._connection, self.standing, self._versions, self._now),
+            history=fetch_history(self._connection, self._catalog, awake, self._now),
+            traffic=traffic,
+            now=self._now,
+        )
+
+    def _close(self) -> None:
+        self.standing = [one for one in self.standing if one.id not in self.settled]
 
 
 def _expired(candidate: Candidate, version: Version) -> Skip:
@@ -144,6 +175,8 @@ class _Walk:
         answer = self.traffic.judge(candidate, route, opening)
         if not isinstance(answer, datetime):
             return answer
+        if answer > candidate.not_after:
+            return Skip(Because("expired", evidence={"send_at": answer.isoformat()}))
         # A stamp a second ahead may fall into quiet hours that begin in between.
         ahead = None if answer is self.now else self.quiet.judge(candidate, route.channel, answer)
         return ahead or Send(route.channel, route.address_hash, route.domain, answer)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, func, select, union_all
 
-from engine.gate.among import among, is_ahead, is_committed
+from engine.gate.among import among, is_ahead, is_committed, not_among
 from engine.gate.candidates import Candidate, Catalog
 from engine.gate.decision import Decision, Defer, Send, Skip
 from engine.gate.frequency import Book, Cap, Caps, Check, Entry, judge
@@ -158,9 +158,8 @@ class _Fetch:
         An address may have been another's before: such ones are said, with `shared` they are all that count for more
         than one customer. Where everything went to the one who has it, the customer's own book says as much.
         """
-        mine = self._connection.execute(_TO_CUSTOMERS, {"customers": self._batch, **self._span})
-        to_others = {"customers": self._batch, "addresses": self._owner, **self._span}
-        rows = [*mine, *self._connection.execute(_TO_OTHERS, to_others)]
+        asked = {"customers": self._batch, "addresses": self._owner, **self._span}
+        rows = [row for query in _COMMITTED for row in self._connection.execute(query, asked).all()]
         owner = self._owner
         formerly = {row[2] for row in rows if owner.get(row[2], row[1]) != row[1]}
         for row in rows:
@@ -173,9 +172,8 @@ class _Fetch:
         return formerly
 
     def _contacts(self, everyone: Sequence[int], shared: set[str]) -> None:
-        for customer_id, channel, message_class, at in self._connection.execute(
-            _CONTACTS, {"customers": everyone, **self._span}
-        ):
+        rows = self._connection.execute(_CONTACTS, {"customers": everyone, **self._span}).all()
+        for customer_id, channel, message_class, at in rows:
             entry = Entry("contact", customer_id, message_class, (channel,), at, at)
             for book in self._books(entry, shared):
                 book.committed.append(entry)
@@ -187,7 +185,7 @@ class _Fetch:
             "now": self._history.now,
             "classes": self._span["classes"],
         }
-        for row in self._connection.execute(_OPEN, parameters):
+        for row in self._connection.execute(_OPEN, parameters).all():
             channels = self._channels(row)
             if not channels:
                 continue
@@ -217,7 +215,10 @@ class _Fetch:
                 yield self._address(address)
 
     def _customer(self, customer_id: int) -> Book:
-        return self._history.customers.setdefault(customer_id, Book())
+        found = self._history.customers.get(customer_id)
+        if found is None:
+            found = self._history.customers[customer_id] = Book()
+        return found
 
     def _address(self, address: str) -> Book:
         return self._history.addresses.setdefault(address, Book())
@@ -233,7 +234,7 @@ _SHARED = union_all(
 _MEMBERS = select(
     customers.c.id, customers.c.email_hash, customers.c.phone_hash, customers.c.timezone
 ).where(among(customers.c.email_hash, "addresses") | among(customers.c.phone_hash, "addresses"))
-_COMMITTED = select(
+_WENT_OUT = select(
     deliveries.c.public_id,
     deliveries.c.customer_id,
     deliveries.c.address_hash,
@@ -243,9 +244,13 @@ _COMMITTED = select(
 ).where(
     is_committed, deliveries.c.admitted_at > bindparam("since"), deliveries.c["class"].in_(_classes)
 )
-_TO_CUSTOMERS = _COMMITTED.where(among(deliveries.c.customer_id, "customers"))
-_TO_OTHERS = _COMMITTED.where(
-    among(deliveries.c.address_hash, "addresses"), ~among(deliveries.c.customer_id, "customers")
+_TO_OTHERS = (
+    among(deliveries.c.address_hash, "addresses"),
+    not_among(deliveries.c.customer_id, "customers"),
+)
+_COMMITTED = (
+    _WENT_OUT.where(among(deliveries.c.customer_id, "customers")),
+    _WENT_OUT.where(*_TO_OTHERS),
 )
 _CONTACTS = select(
     contacts.c.customer_id, contacts.c.channel, contacts.c["class"], contacts.c.at

@@ -109,12 +109,12 @@ class Again:
             _HAD,
             {
                 "customers": sorted({customer for _, customer in wanted}),
-                "definitions": sorted({definition for definition, _ in wanted}),
                 "since": self._now - longest,
             },
         )
         for definition, customer, anchor, public_id, at in rows:
-            self._had.setdefault((definition, customer), []).append((anchor, public_id, at))
+            if (definition, customer) in wanted:
+                self._had.setdefault((definition, customer), []).append((anchor, public_id, at))
 
     def skip(self, candidate: Candidate) -> Skip | None:
         """A skip where another occurrence went out within `again`; exactly that long ago is long enough."""
@@ -136,6 +136,7 @@ class Again:
             self._had.setdefault(key, []).append(entry)
 
 
+# Named customers, not definitions: SQLite would walk through all that a definition ever sent.
 _HAD = select(
     deliveries.c.definition,
     deliveries.c.customer_id,
@@ -144,7 +145,6 @@ _HAD = select(
     deliveries.c.admitted_at,
 ).where(
     among(deliveries.c.customer_id, "customers"),
-    among(deliveries.c.definition, "definitions"),
     deliveries.c.admitted_at > bindparam("since"),
     is_committed,
 )

@@ -6,21 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from gate_world import (
-    NOW,
-    FakeCatalog,
-    add_contact,
-    add_customer,
-    add_delivery,
-    add_run,
-    add_sent,
-    campaign,
-    cap,
-    care,
-    policy,
-    quiet,
-    volume,
-)
 from sqlalchemy import insert, update
 
 from engine.customers.consent import suppress, withdraw
@@ -35,6 +20,21 @@ from engine.gate.gate import decide
 from engine.gate.traffic import Traffic
 from engine.store.session import Store
 from engine.store.tables import customers, deliveries, orders
+from tests.gate_world import (
+    NOW,
+    FakeCatalog,
+    add_contact,
+    add_customer,
+    add_delivery,
+    add_run,
+    add_sent,
+    campaign,
+    cap,
+    care,
+    policy,
+    quiet,
+    volume,
+)
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 PROMO = campaign("promo")

@@ -12,7 +12,16 @@ from random import Random
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from gate_reference import (
+from sqlalchemy import Connection, delete, update
+
+from engine.definitions.campaign import Channel, MessageClass
+from engine.definitions.policy import FrequencyRule, Policy, VolumeRule
+from engine.gate.candidates import load_candidates
+from engine.gate.decision import Decision, Defer, Send
+from engine.gate.gate import decide
+from engine.store.session import Store
+from engine.store.tables import contacts, customers, deliveries, runs
+from tests.gate_reference import (
     COMMITTED,
     DAY,
     MINUTE,
@@ -24,7 +33,7 @@ from gate_reference import (
     stamps,
     zone_of,
 )
-from gate_world import (
+from tests.gate_world import (
     FakeCatalog,
     add_contact,
     add_customer,
@@ -36,15 +45,6 @@ from gate_world import (
     quiet,
     volume,
 )
-from sqlalchemy import Connection, delete, update
-
-from engine.definitions.campaign import Channel, MessageClass
-from engine.definitions.policy import FrequencyRule, Policy, VolumeRule
-from engine.gate.candidates import load_candidates
-from engine.gate.decision import Decision, Defer, Send
-from engine.gate.gate import decide
-from engine.store.session import Store
-from engine.store.tables import contacts, customers, deliveries, runs
 
 WORLDS = int(os.environ.get("YANSHU_TEST_WORLDS", "200"))
 START = datetime(2026, 10, 24, 12, 0, tzinfo=UTC)  # Berlin leaves summer time that night

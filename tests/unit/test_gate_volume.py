@@ -7,7 +7,6 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from gate_world import volume
 
 from engine.gate.volume import (
     SECOND,
@@ -20,6 +19,7 @@ from engine.gate.volume import (
     moment_of,
     step_seconds,
 )
+from tests.gate_world import volume
 
 START = microseconds(datetime(2026, 11, 10, 4, 0, tzinfo=UTC))
 SHANGHAI = ZoneInfo("Asia/Shanghai")
