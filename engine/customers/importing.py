@@ -19,16 +19,17 @@ from typing import Literal, Protocol, get_args
 from sqlalchemy import Connection, func, select
 
 from engine.clock import check_aware
+from engine.customers.contact_rows import ContactRows
 from engine.customers.customer_rows import CustomerRows
 from engine.customers.item_rows import ItemRows, Spool
 from engine.customers.job import Job
 from engine.customers.lines import Lines
 from engine.customers.order_rows import OrderRows, Touched
-from engine.customers.plain_rows import ContactRows, SuppressionRows
 from engine.customers.profile import is_fresh, mark_fresh, mark_stale, refresh
 from engine.customers.reach import reach
 from engine.customers.records import Columns, Record, Shape, open_records
 from engine.customers.rejects import Rejects
+from engine.customers.suppression_rows import SuppressionRows
 from engine.definitions.campaign import Channel, MessageClass
 from engine.definitions.policy import Policy
 from engine.errors import ImportFileError

@@ -1,9 +1,9 @@
-"""Contacts (messages of other systems, which count in the frequency caps) and suppressions from an import."""
+"""Suppressions from an import: addresses that get nothing at all any more."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import Connection
 
@@ -11,46 +11,11 @@ from engine.customers import cells
 from engine.customers.addresses import normalise_email, normalise_phone
 from engine.customers.job import CellError, Job, RowReader, Values
 from engine.customers.records import Columns, Record, Shape
-from engine.customers.upsert import Upsert, find
-from engine.store.tables import contacts, customers, suppressions
+from engine.customers.upsert import Upsert
+from engine.definitions.campaign import Channel
+from engine.store.tables import suppressions
 
-CHANNELS = ("email", "sms")
-CLASSES = ("marketing", "care", "transactional")
 REASONS = ("hard_bounce", "complaint", "operator", "import")
-
-
-class ContactRows:
-    """Lands contacts. One that is there already (same customer, channel, class and moment) is left alone."""
-
-    columns = Columns(
-        known=("customer_id", "channel", "class", "at"),
-        required=("customer_id", "channel", "class", "at"),
-    )
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self._readers: dict[str, cells.Cell] = {
-            "customer_id": cells.identifier,
-            "channel": cells.word(*CHANNELS),
-            "class": cells.word(*CLASSES),
-            "at": job.moment,
-        }
-        key = ["customer_id", "channel", "class", "at"]
-        self._upsert = Upsert(contacts, key, key)
-
-    def land(self, connection: Connection, shape: Shape, records: Sequence[Record]) -> None:
-        """Write these rows."""
-        read = self._job.read_all(RowReader(shape, self._readers), records)
-        people = find(connection, customers, "ref", {values[0] for _, values in read}, "id")
-        rows: list[tuple[Any, ...]] = []
-        for record, values in read:
-            owner = people.get(values[0])
-            if owner is None:
-                self._job.reject(record, f"customer_id: there is no customer {values[0]!r}")
-            else:
-                rows.append((owner[0], *values[1:]))
-        inserted = self._upsert.run(connection, list(dict.fromkeys(rows)))
-        self._job.tally.landed(len(rows), inserted, inserted)
 
 
 class SuppressionRows:
@@ -68,7 +33,7 @@ class SuppressionRows:
             "address": cells.text,
             "email": cells.text,
             "phone": cells.text,
-            "channel": cells.optional(cells.word(*CHANNELS)),
+            "channel": cells.optional(cells.word(*get_args(Channel))),
             "reason": cells.optional(cells.word(*REASONS)),
             "at": cells.optional(job.moment),
             "note": cells.text,
