@@ -9,7 +9,7 @@ import sys
 import structlog
 
 
-def configure() -> None:
+def configure(level: int = logging.INFO) -> None:
     """JSON lines under systemd, readable lines elsewhere."""
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
@@ -23,7 +23,7 @@ def configure() -> None:
             structlog.processors.format_exc_info,
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )

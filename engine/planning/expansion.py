@@ -5,15 +5,17 @@ Running it twice, or in four schedulers at once, changes nothing: INSERT … SEL
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     BigInteger,
     ColumnElement,
     Connection,
+    FromClause,
     Select,
     Text,
     Update,
@@ -34,7 +36,7 @@ from engine.definitions.campaign import Campaign, Care
 from engine.definitions.policy import Policy
 from engine.planning.local_time import DAY, local_seconds
 from engine.planning.occurrences import due_by_zone, occurrence
-from engine.planning.triggers import Span, due_rows, zone_of_customer
+from engine.planning.triggers import Span, computed_once, due_rows, zone_of_customer
 from engine.store.catalog import Catalog, Version
 from engine.store.session import Store, insert_ignoring
 from engine.store.tables import OPEN_STATES, State, customers, deliveries, runs
@@ -217,31 +219,14 @@ def _expand_care(
 ) -> int:
     policy = catalog.policy
     span = Span(now - care.trigger.grace.delta, now + reach)
-    found = due_rows(care, policy, span)
+    found = _with_days(due_rows(care, policy, span), policy)
     scope = Scope(now=now, timezone=policy.timezone, policy=policy, segments=version.segments)
-    day = _whole_day(local_seconds(found.c.due, literal(policy.timezone, Text)))
-    existing = deliveries.alias("existing")
-    fresh = ~(
-        select(existing.c.id)
-        .where(
-            existing.c.definition == care.id,
-            existing.c.step == care.steps[0].id,
-            existing.c.customer_id == found.c.customer_id,
-            existing.c.anchor == found.c.anchor,
-        )
-        .exists()
-    )
     people = PEOPLE.join(found, found.c.customer_id == customers.c.id)
-    chosen = (fresh, matches(care.audience, scope))
+    chosen = (_is_new(care, found), matches(care.audience, scope))
     with store.write() as connection:
-        days = connection.execute(
-            select(day).select_from(people).where(*chosen).distinct()
-        ).scalars()
-        by_day = {
-            int(number): run_id
-            for number in days.all()
-            if (run_id := _day_run(connection, version, int(number), policy, now)) is not None
-        }
+        days = select(found.c.day).select_from(people).where(*chosen).distinct()
+        numbers = connection.execute(days).scalars().all()
+        by_day = _day_runs(connection, version, [int(number) for number in numbers], policy, now)
         if not by_day:
             return 0
         day_rows = values(column("day", BigInteger), column("run_id", BigInteger))
@@ -256,14 +241,41 @@ def _expand_care(
             lifetime=care.trigger.grace.seconds,
             now=now,
         )
-        return _insert(
-            connection,
-            query.select_from(people.join(of_day, of_day.c.day == day)).where(*chosen),
+        of_their_day = people.join(of_day, of_day.c.day == found.c.day)
+        return _insert(connection, query.select_from(of_their_day).where(*chosen))
+
+
+def _with_days(found: FromClause, policy: Policy) -> CTE:
+    """The due rows with the shop's day (days since 1970) on which each is due."""
+    local = local_seconds(found.c.due, literal(policy.timezone, Text))
+    day = cast(func.floor(local / DAY), BigInteger).label("day")
+    return computed_once(select(*found.c, day), "numbered")
+
+
+def _is_new(care: Care, found: FromClause) -> ColumnElement[bool]:
+    existing = deliveries.alias("existing")
+    return ~(
+        select(existing.c.id)
+        .where(
+            existing.c.definition == care.id,
+            existing.c.step == care.steps[0].id,
+            existing.c.customer_id == found.c.customer_id,
+            existing.c.anchor == found.c.anchor,
         )
+        .exists()
+    )
 
 
-def _whole_day(local: ColumnElement[Any]) -> ColumnElement[Any]:
-    return cast(func.floor(local / DAY), BigInteger)
+def _day_runs(
+    connection: Connection,
+    version: Version,
+    numbers: Iterable[int],
+    policy: Policy,
+    now: datetime,
+) -> dict[int, int]:
+    """The runs of these days, by day; a cancelled day is left out."""
+    found = {number: _day_run(connection, version, number, policy, now) for number in numbers}
+    return {number: run_id for number, run_id in found.items() if run_id is not None}
 
 
 def _day_run(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import TypeVar
 
 import lxml.html  # type: ignore[import-untyped]
@@ -25,6 +26,7 @@ DOCTYPE = "<!DOCTYPE html>"
 Sample = TypeVar("Sample")
 
 
+@lru_cache(maxsize=128)  # `plan`, `apply` and the senders ask the same of the same documents
 def inline(html: str) -> str:
     """A document with its CSS in style attributes; one `<style>` with the @media rules stays. Never fetches anything."""
     html = DOCTYPE + "\n" + _DOCTYPE.sub("", html, count=1).strip()

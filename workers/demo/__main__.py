@@ -6,6 +6,7 @@ Everything it does on the way is a command that anybody can type; it prints them
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import socket
@@ -204,7 +205,7 @@ def _settle_ports(toml: Path) -> None:
 
 
 def main() -> int:
-    configure()
+    configure(logging.WARNING)
     for name in [name for name in os.environ if name.startswith("YANSHU_")]:
         del os.environ[name]  # the demo is about the demo's shop, whatever is set here
     try:
