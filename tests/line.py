@@ -105,7 +105,9 @@ class Line:
     def states(self) -> dict[str, int]:
         with self.store.read() as connection:
             rows = connection.execute(
-                select(deliveries.c.state, func.count().label("number")).group_by(deliveries.c.state)
+                select(deliveries.c.state, func.count().label("number")).group_by(
+                    deliveries.c.state
+                )
             )
             return {row.state: row.number for row in rows}
 

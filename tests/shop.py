@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, CursorResult, insert, update
 
 from engine.definitions.loader import load
 from engine.definitions.version import digest, version_files
@@ -37,7 +37,7 @@ def put_in_force(
     project = {**TEMPLATES, **files}
     loaded = load(project)
     connection.execute(update(definitions).values(current=False))
-    versions = [
+    versions: list[tuple[str, str, str, dict[str, str]]] = [
         (kind.kind, name, kind.position.file, version_files(kind, project))
         for name, kind in loaded.sendable().items()
     ]
@@ -66,7 +66,7 @@ def add_customer(connection: Connection, ref: str, **more: Any) -> int:
         "phone_hash": address_hash(ADDRESS_KEY, phone) if phone else None,
         "attributes": {}, "created_at": LONG_AGO, "updated_at": LONG_AGO,
     } | more  # fmt: skip
-    return int(connection.execute(insert(customers).values(**values)).inserted_primary_key[0])
+    return _key(connection.execute(insert(customers).values(**values)))
 
 
 def add_order(
@@ -77,4 +77,9 @@ def add_order(
         "ref": ref, "customer_id": customer_id, "status": "received", "placed_at": placed_at,
         "received_at": placed_at, "amount": 10_000, "currency": "CNY", "attributes": {},
     } | more  # fmt: skip
-    return int(connection.execute(insert(orders).values(**values)).inserted_primary_key[0])
+    return _key(connection.execute(insert(orders).values(**values)))
+
+
+def _key(result: CursorResult[Any]) -> int:
+    assert result.inserted_primary_key is not None
+    return int(result.inserted_primary_key[0])

@@ -56,9 +56,9 @@ def _run(options: argparse.Namespace, settings: Settings, clock: Clock) -> int:
 
         server.run(settings, clock)
         return EXIT_FINE
-    from workers.inbox import server as inbox
+    from workers.inbox.server import run as run_inbox
 
-    inbox.run(settings)
+    run_inbox(settings)
     return EXIT_FINE
 
 

@@ -45,5 +45,7 @@ def transports(
     }
     if settings.sms.gateway == "development":
         callback = f"{settings.web_url}/hooks/development"
-        ways["sms"] = [lambda: SmsTransport(DevelopmentGateway(settings.sms, callback))] * _SMS_CONNECTIONS
+        ways["sms"] = [
+            lambda: SmsTransport(DevelopmentGateway(settings.sms, callback))
+        ] * _SMS_CONNECTIONS
     return ways

@@ -80,9 +80,13 @@ waits_out_an_outage = retry(
 
 
 def insert_ignoring(connection: Connection, table: Table, key: Sequence[str]) -> Any:
-    """INSERT … ON CONFLICT (key) DO NOTHING in this database's dialect: what can run twice lands once."""
+    """INSERT … ON CONFLICT (key) DO NOTHING in this database's dialect: what can run twice lands once.
+
+    The result's `rowcount` says how many rows were new.
+    """
     dialect = sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
-    return dialect(table).on_conflict_do_nothing(index_elements=list(key))
+    made = dialect(table).on_conflict_do_nothing(index_elements=list(key))
+    return made.execution_options(preserve_rowcount=True)
 
 
 def _sqlite_engine(url: str) -> Engine:

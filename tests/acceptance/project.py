@@ -72,7 +72,9 @@ class Project:
     def states(self) -> dict[str, int]:
         with self.store() as store, store.read() as connection:
             rows = connection.execute(
-                select(deliveries.c.state, func.count().label("number")).group_by(deliveries.c.state)
+                select(deliveries.c.state, func.count().label("number")).group_by(
+                    deliveries.c.state
+                )
             )
             return {row.state: row.number for row in rows}
 

@@ -8,10 +8,10 @@ import random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rendering_kit import campaign, compiled, message, page, parse, part
 
 from engine.errors import RenderingError
 from engine.rendering.environment import legible
+from tests.rendering_kit import campaign, compiled, message, page, parse, part
 
 ROWS = (
     '<tr><td title="{{ customer.address }}">{{ customer.name }}, {{ customer.city }}</td></tr>'

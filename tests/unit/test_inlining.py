@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from rendering_kit import (
+
+from engine.rendering.email import CompiledEmail, MessageData
+from engine.rendering.environment import make_environment
+from engine.rendering.inlining import canonical, inline, squeeze
+from engine.tokens import Purpose
+from tests.rendering_kit import (
     SIGNER,
     campaign,
     compiled,
@@ -15,11 +20,6 @@ from rendering_kit import (
     page,
     part,
 )
-
-from engine.rendering.email import CompiledEmail, MessageData
-from engine.rendering.environment import make_environment
-from engine.rendering.inlining import canonical, inline, squeeze
-from engine.tokens import Purpose
 
 CSS = "td{color:#123456}.a{margin:1px}.female{margin:2px} td:first-child{padding:1px}"
 CELL = '{% macro cell(x) %}<td class="a">{{ x }}</td>{% endmacro %}'

@@ -5,11 +5,11 @@ from __future__ import annotations
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from rendering_kit import SIGNER, campaign, compiled, compiler, message, page, part
 
 from engine.errors import RenderingError
 from engine.rendering.links import TrackedLink
 from engine.tokens import Purpose
+from tests.rendering_kit import SIGNER, campaign, compiled, compiler, message, page, part
 
 DELIVERY = "0123456789abcdef0123"
 TOKEN = SIGNER.sign(Purpose.TRACK, DELIVERY)

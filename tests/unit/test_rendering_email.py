@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from rendering_kit import (
+
+from engine.errors import ConfigurationError, Position, RenderingError
+from engine.rendering.samples import samples
+from engine.settings import Settings, SmtpSettings
+from tests.rendering_kit import (
     SETTINGS,
     campaign,
     compiled,
@@ -14,10 +18,6 @@ from rendering_kit import (
     parse,
     part,
 )
-
-from engine.errors import ConfigurationError, Position, RenderingError
-from engine.rendering.samples import samples
-from engine.settings import Settings, SmtpSettings
 
 ORDER = {"ref": "A-1", "status": "shipped", "currency": "CNY", "amount": 25600}
 

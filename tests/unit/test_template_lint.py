@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from rendering_kit import SETTINGS, campaign, example_templates, page
 
 from engine.definitions.campaign import Campaign, Care, MessageClass, SmsContent, Step, Trigger
 from engine.definitions.loader import Definitions
@@ -14,6 +13,7 @@ from engine.definitions.segment import EVERYONE
 from engine.definitions.values import Duration
 from engine.errors import Position, Problem
 from engine.rendering.lint import check_templates
+from tests.rendering_kit import SETTINGS, campaign, example_templates, page
 
 EMAIL = "templates/email/news.html.j2"
 SMS = "templates/sms/hi.txt.j2"
