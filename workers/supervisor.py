@@ -22,7 +22,7 @@ from engine.clock import OFFSET_VARIABLE, Clock
 from engine.errors import ConfigurationError
 from engine.settings import InboxSettings, Settings
 from workers.children import die_with_parent
-from workers.valkey import embedded
+from workers.valkey import Embedded
 
 _log = structlog.get_logger()
 _STOP_SECONDS = 630.0
@@ -68,6 +68,7 @@ class Child:
 @dataclass
 class Supervisor:
     children: list[Child]
+    broker: Embedded | None
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def run(self, *, until_idle: bool) -> int:
@@ -101,6 +102,8 @@ class Supervisor:
             time.sleep(0.05)
 
     def _mend(self) -> None:
+        if self.broker is not None:
+            self.broker.mend()
         for child in self.children:
             code = child.ended()
             if code is not None:
@@ -127,11 +130,12 @@ def up(settings: Settings, clock: Clock, *, until_idle: bool = False) -> int:
     Raises ConfigurationError where there is no SMTP host, or no Redis.
     """
     settings.require_smtp()
-    broker = nullcontext(settings.redis_url) if settings.redis_url else embedded()
-    with broker as redis_url:
-        environment = child_environment(settings, clock, redis_url)
+    with nullcontext() if settings.redis_url else Embedded() as broker:
+        environment = child_environment(
+            settings, clock, broker.url if broker else settings.redis_url
+        )
         supervisor = Supervisor(
-            [Child(role, environment) for role in roles(settings, until_idle=until_idle)]
+            [Child(role, environment) for role in roles(settings, until_idle=until_idle)], broker
         )
         if uses_inbox(settings) and not answers(settings.inbox.host, settings.inbox.smtp_port):
             supervisor.start_first(Child(["inbox"], environment), settings.inbox)

@@ -10,37 +10,63 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import redis
+import structlog
 
 from engine.errors import ConfigurationError
 from workers.children import die_with_parent
 
 _START_SECONDS = 10.0
+_log = structlog.get_logger()
 
 
-@contextmanager
-def embedded() -> Iterator[str]:
-    """A running Valkey; yields its URL. Call from the main thread: the parent-death signal follows the thread."""
-    folder = Path(tempfile.mkdtemp(prefix="yanshu-", dir="/tmp"))
-    socket = folder / "v.sock"
-    process = subprocess.Popen(
-        [_binary(), "--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no",
-         "--dir", str(folder), "--daemonize", "no", "--maxmemory-policy", "noeviction"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
-        preexec_fn=die_with_parent,  # noqa: PLW1509  # the supervisor has no other threads
-        start_new_session=True,  # a Ctrl-C in the terminal is for the supervisor, which stops the broker last
-    )  # fmt: skip
-    try:
-        _wait_for(process, socket)
-        yield f"unix://{socket}"
-    finally:
-        process.terminate()
-        process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+class Embedded:
+    """A Valkey of our own at `url`; a context manager. Use it from the main thread: the parent-death signal follows
+    the thread that starts it."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="yanshu-", dir="/tmp"))
+        self._socket = self._folder / "v.sock"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self._socket}"
+
+    def __enter__(self) -> Embedded:
+        self._start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def mend(self) -> None:
+        """Start it again if it died. What it carried is queued again from the database."""
+        if self._process is not None and self._process.poll() is not None:
+            _log.warning("valkey.died", code=self._process.returncode)
+            self._socket.unlink(missing_ok=True)
+            self._start()
+
+    def _start(self) -> None:
+        command = [
+            _binary(), "--port", "0", "--unixsocket", str(self._socket), "--save", "",
+            "--appendonly", "no", "--dir", str(self._folder), "--daemonize", "no",
+            "--maxmemory-policy", "noeviction",
+        ]  # fmt: skip
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=die_with_parent,  # noqa: PLW1509  # the supervisor has no other threads
+            start_new_session=True,  # a Ctrl-C in the terminal is for the supervisor, which stops the broker last
+        )
+        _wait_for(self._process, self._socket)
 
 
 def _binary() -> str:

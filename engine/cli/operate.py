@@ -35,7 +35,7 @@ Target = Annotated[
 def register(app: typer.Typer) -> None:
     verb(app, "status", "yanshu status", "yanshu status --watch", section=SECTION)(status)
     verb(app, "pause", "yanshu pause campaign:double11", "yanshu pause domain:qq.com", section=SECTION)(pause)  # fmt: skip
-    verb(app, "resume", "yanshu resume all --overdue drop --over 4h", section=SECTION)(resume)
+    verb(app, "resume", "yanshu resume all --overdue spread --over 4h", section=SECTION)(resume)
     verb(app, "cancel", "yanshu cancel campaign:double11", section=SECTION)(cancel)
     verb(app, "retry", "yanshu retry campaign:double11 --failed", section=SECTION)(retry)
     verb(app, "settle", "yanshu settle delivery:0123456789abcdef0123 --as sent", section=SECTION)(settle)  # fmt: skip

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from engine.delivery.leases import wait_for_admission
 from engine.delivery.ledger import BACK_TO_PLANNED
 from engine.delivery.targets import Target, parse_target
-from engine.errors import YanshuError
+from engine.errors import UsageError, YanshuError
 from engine.store.session import Store, insert_ignoring
 from engine.store.tables import State, audit, deliveries, pauses, runs
 from engine.store.types import Moment
@@ -103,6 +103,10 @@ def cancel(store: Store, target: str, *, by: str, now: datetime) -> Changed:
     with store.write() as connection:
         wait_for_admission(connection)
         aim = parse_target(connection, target)
+        if aim.kind == "channel":
+            raise UsageError(
+                f"{aim.text} can be paused, not cancelled: what is planned has no channel yet"
+            )
         open_states = (State.PLANNED, State.WAITING, State.QUEUED)
         count = connection.execute(
             update(deliveries)

@@ -34,11 +34,9 @@ class Held:
         """The same decision, or a deferral where what it would use is paused."""
         if not self.others or not isinstance(decision, Send):
             return candidate, decision
-        names = (
-            f"channel:{decision.channel}",
-            f"domain:{candidate.email_domain}",
-            f"delivery:{candidate.public_id}",
-        )
+        names = [f"channel:{decision.channel}", f"delivery:{candidate.public_id}"]
+        if decision.channel == "email":
+            names.append(f"domain:{candidate.email_domain}")
         stopped = next((name for name in names if name in self.others), None)
         if stopped is None:
             return candidate, decision

@@ -151,7 +151,15 @@ class _Look:
             select(func.min(found.c.due), func.max(found.c.due)).select_from(people).where(chosen)
         ).one()
         reach = self._reach(care, select(customers).select_from(people).where(chosen))
-        return self._sendings(care, reach, _moment(first), _moment(last), 0, ())
+        same = (deliveries.c.definition == care.id) & (deliveries.c.anchor == found.c.anchor)
+        already = self.connection.execute(
+            select(func.count())
+            .select_from(
+                people.join(deliveries, same & (deliveries.c.customer_id == customers.c.id))
+            )
+            .where(chosen)
+        ).scalar_one()
+        return self._sendings(care, reach, _moment(first), _moment(last), already, ())
 
     def _sendings(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import BindParameter, Connection, bindparam, func, select, union_all
 
@@ -18,6 +18,8 @@ from engine.gate.permission import Route
 from engine.store.tables import contacts, customers, deliveries
 
 Asked = Sequence[tuple[Candidate, Route]]
+
+Key = TypeVar("Key", int, str)
 
 _GONE = datetime.min.replace(tzinfo=UTC)
 _NOTHING = Book()
@@ -96,8 +98,8 @@ class History:
                 self.now,
                 self.now,
             )
-            self.customers.setdefault(candidate.customer_id, Book()).committed.append(entry)
-            self.addresses.setdefault(decision.address_hash, Book()).committed.append(entry)
+            _book(self.customers, candidate.customer_id).committed.append(entry)
+            _book(self.addresses, decision.address_hash).committed.append(entry)
 
 
 def fetch_history(
@@ -127,6 +129,10 @@ class _Fetch:
             candidate.customer_id: (candidate.email_hash, candidate.phone_hash)
             for candidate, _ in capped
         }
+        self._by_channel = {
+            "emails": [route.address_hash for _, route in capped if route.channel == "email"],
+            "phones": [route.address_hash for _, route in capped if route.channel == "sms"],
+        }
         self._batch = dict.fromkeys(self._people)
         self._lowest = min(candidate.priority for candidate, _ in capped)
         self._span = {
@@ -143,7 +149,7 @@ class _Fetch:
 
     def _families(self) -> set[str]:
         """Addresses of the batch that several customers have; the others of them are noted as people."""
-        rows = self._connection.execute(_SHARED, {"addresses": self._owner})
+        rows = self._connection.execute(_SHARED, self._by_channel)
         shared = set(rows.scalars())
         if shared:
             for row in self._connection.execute(_MEMBERS, {"addresses": shared}):
@@ -166,9 +172,9 @@ class _Fetch:
             public_id, customer_id, address, message_class, channel, at = row
             entry = Entry(public_id, customer_id, message_class, (channel,), at, at)
             if customer_id in self._batch:
-                self._customer(customer_id).committed.append(entry)
+                _book(self._history.customers, customer_id).committed.append(entry)
             if address in owner and (address in formerly or address in shared):
-                self._address(address).committed.append(entry)
+                _book(self._history.addresses, address).committed.append(entry)
         return formerly
 
     def _contacts(self, everyone: Sequence[int], shared: set[str]) -> None:
@@ -208,27 +214,28 @@ class _Fetch:
         email, phone = self._people[entry.customer_id]
         addresses: Mapping[str, str | None] = {"email": email, "sms": phone}
         if entry.customer_id in self._batch:
-            yield self._customer(entry.customer_id)
+            yield _book(self._history.customers, entry.customer_id)
         for channel in entry.channels:
             address = addresses[channel]
             if address in shared:
-                yield self._address(address)
+                yield _book(self._history.addresses, address)
 
-    def _customer(self, customer_id: int) -> Book:
-        found = self._history.customers.get(customer_id)
-        if found is None:
-            found = self._history.customers[customer_id] = Book()
-        return found
 
-    def _address(self, address: str) -> Book:
-        return self._history.addresses.setdefault(address, Book())
+def _book(books: dict[Key, Book], key: Key) -> Book:
+    found = books.get(key)
+    if found is None:
+        found = books[key] = Book()
+    return found
 
 
 _classes: BindParameter[Any] = bindparam("classes", expanding=True)
 _SHARED = union_all(
     *(
-        select(column).where(among(column, "addresses")).group_by(column).having(func.count() > 1)
-        for column in (customers.c.email_hash, customers.c.phone_hash)
+        select(column).where(among(column, asked)).group_by(column).having(func.count() > 1)
+        for column, asked in (
+            (customers.c.email_hash, "emails"),
+            (customers.c.phone_hash, "phones"),
+        )
     )
 )
 _MEMBERS = select(

@@ -82,8 +82,11 @@ class DefinitionReport:
 
     @property
     def delivered(self) -> int | None:
-        known = [one.delivered for one in self.channels if one.delivered is not None]
-        return sum(known) if known else None
+        """None unless every channel that sent something reports it: half a figure beside a whole one misleads."""
+        known = [one.delivered for one in self.channels if one.sent]
+        if not known or None in known:
+            return None
+        return sum(one for one in known if one is not None)
 
     @property
     def opened(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_ex
 from engine.errors import StoreError
 
 _BUSY_TIMEOUT_MS = 30_000
+_LASTING = frozenset({"53100", "28P01", "28000", "3D000"})
+"""What waiting does not mend on PostgreSQL: a full disk, a wrong password, no such database."""
 
 
 class Store:
@@ -67,6 +70,8 @@ def is_passing(error: BaseException) -> bool:
     text = str(cause.orig).lower()
     if isinstance(cause.orig, sqlite3.Error):
         return "locked" in text or "busy" in text
+    if getattr(cause.orig, "sqlstate", None) in _LASTING:
+        return False
     return isinstance(cause, OperationalError) or cause.connection_invalidated
 
 
@@ -94,10 +99,10 @@ def _sqlite_engine(url: str) -> Engine:
     if path and path != ":memory:":
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
+            # Names and addresses are in it: for its owner only (SQLite gives its other files the same mode).
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         except OSError as error:
-            raise StoreError(
-                f"database: cannot make {Path(path).parent}: {error.strerror}"
-            ) from error
+            raise StoreError(f"database: {path}: {error.strerror}") from error
     engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -21,7 +21,7 @@ QUESTIONS: dict[str, tuple[Executable, str]] = {
     "had before": (qualification._HAD, "ix_deliveries_contacts"),
 }
 ASKED: dict[str, Any] = {
-    "ids": range(1000), "customers": range(1000), "addresses": [f"e{n}" for n in range(1000)],
+    "emails": [f"e{n}" for n in range(1000)], "phones": [f"p{n}" for n in range(1000)], "ids": range(1000), "customers": range(1000), "addresses": [f"e{n}" for n in range(1000)],
     "definitions": ["promo"], "classes": ["care", "marketing"], "since": NOW, "now": NOW,
     "lowest": 1,
 }  # fmt: skip

@@ -7,6 +7,7 @@ from __future__ import annotations
 import csv
 import gzip
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -46,7 +47,7 @@ class Shop:
     def load(cls) -> Shop:
         source = files("workers.demo") / "cdnow_tenth.csv.gz"
         with source.open("rb") as packed, gzip.open(packed, "rt", encoding="utf-8") as lines:
-            return cls(list(csv.DictReader(lines)))
+            return cls(_renumbered(csv.DictReader(lines)))
 
     def write_customers(self, path: Path) -> None:
         """customers.csv as `yanshu import customers` takes it."""
@@ -61,6 +62,16 @@ class Shop:
             row for row in rows if row and (since is None or row["placed_at"] >= since.isoformat())
         )
         _write(path, _ORDER_COLUMNS, recent)
+
+
+def _renumbered(rows: Iterable[Mapping[str, str]]) -> Sequence[Mapping[str, str]]:
+    """The orders under ids without their old dates: `00010-3` is the third of customer 00010."""
+    counts: Counter[str] = Counter()
+    orders = []
+    for row in rows:
+        counts[row["customer_id"]] += 1
+        orders.append({**row, "id": f"{row['customer_id']}-{counts[row['customer_id']]}"})
+    return orders
 
 
 def _order(source: Mapping[str, str], now: datetime) -> dict[str, str] | None:

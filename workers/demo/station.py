@@ -30,7 +30,7 @@ from workers.broker import Queue, connect
 from workers.children import die_with_parent
 from workers.scheduler import Planner, is_idle
 from workers.supervisor import answers
-from workers.valkey import embedded
+from workers.valkey import Embedded
 from workers.web.app import create_app
 from workers.web.server import listen
 
@@ -77,7 +77,7 @@ def running(settings: Settings, clock: DemoClock) -> Iterator[Station]:
         stack.enter_context(_inbox(settings))
         store = Store(settings.database)
         stack.callback(store.close)
-        broker = connect(stack.enter_context(embedded()))
+        broker = connect(stack.enter_context(Embedded()).url)
         signer = Signer(settings.signing_keys())
         stack.enter_context(_web(store, settings, signer, clock))
         sender = Sender(

@@ -1,0 +1,94 @@
+"""Bad input at the whole program: exit 1, a place or a reason, no row made, not a byte to the relay."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.project import CAMPAIGN, NOW, Project, make_project
+from tests.integration.fault_smtp import FaultServer
+
+PLACE = re.compile(r"^[\w./-]+:\d+:\d+: .+ \[[a-z0-9-]+\]$", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FaultServer]:
+    with FaultServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, server: FaultServer) -> Project:
+    root = tmp_path_factory.mktemp("bad") / "shop"
+    made = make_project(root, f"sqlite:///{root / 'var' / 'yanshu.db'}", server.port)
+    made.add_customers(3)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("campaigns/sale.yaml", CAMPAIGN.replace("audience", "audiance")),
+        ("campaigns/sale.yaml", CAMPAIGN.replace("template: promotion", "template: promotoin")),
+        ("campaigns/sale.yaml", CAMPAIGN.replace("all: []", "segment: nobody-knows")),
+        ("campaigns/sale.yaml", CAMPAIGN + "\tpriority: 3\n"),
+        ("campaigns/sale.yaml", CAMPAIGN + "stop_on: [ordered]\n"),
+        ("care/sale.yaml", "kind: care\nclass: care\ntrigger: birthday\nsteps: [{email: {subject: x, template: birthday}}]\n"),
+        ("segments/bomb.yaml", "a: &a [x, x]\nb: &b [*a, *a]\nkind: segment\nall: *b\n"),
+        ("templates/email/promotion.html.j2", "<!DOCTYPE html><html><body>{{ custmer.name }}</body></html>"),
+    ],
+)  # fmt: skip
+def test_a_broken_file_is_refused_with_its_place_and_nothing_happens(
+    project: Project, server: FaultServer, path: str, content: str
+) -> None:
+    file = project.root / path
+    before = file.read_text(encoding="utf-8") if file.exists() else None
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(content, encoding="utf-8")
+    try:
+        done = project.yanshu("apply", "--yes", "--now", NOW, check=False)
+        assert done.returncode == 1
+        assert PLACE.search(done.stderr), done.stderr
+        assert "Traceback" not in done.stderr
+        project.yanshu("up", "--until-idle", "--now", NOW)
+        assert project.states() == {}
+        assert server.letters == []
+    finally:
+        if before is None:
+            file.unlink()
+        else:
+            file.write_text(before, encoding="utf-8")
+
+
+def test_up_without_an_smtp_host_says_what_to_set(project: Project) -> None:
+    bare = Project(project.root, {**project.environment, "YANSHU_SMTP__HOST": ""})
+    done = bare.yanshu("up", "--until-idle", check=False)
+    assert done.returncode == 1
+    assert "YANSHU_SMTP__HOST" in done.stderr
+
+
+@pytest.mark.parametrize("role", ["scheduler", "worker"])
+def test_a_separate_process_without_redis_says_so(project: Project, role: str) -> None:
+    done = project.yanshu(role, check=False)
+    assert done.returncode == 1
+    assert "redis_url" in done.stderr
+
+
+def test_a_redis_that_does_not_answer_is_an_error_at_start(project: Project) -> None:
+    away = {**project.environment, "YANSHU_REDIS_URL": "redis://:secret@127.0.0.1:1/0"}
+    done = Project(project.root, away).yanshu("scheduler", check=False)
+    assert done.returncode == 1
+    assert "127.0.0.1:1" in done.stderr
+    assert "secret" not in done.stderr
+
+
+def test_a_database_that_cannot_be_written_is_named(project: Project, tmp_path: Path) -> None:
+    nowhere = {**project.environment, "YANSHU_DATABASE_URL": f"sqlite:///{tmp_path}/file/x.db"}
+    (tmp_path / "file").write_text("not a directory")
+    done = Project(project.root, nowhere).yanshu("status", check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("yanshu: database:")
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,43 @@
+"""`make soak FIGURE=n STORE=sqlite|postgres`: the long form of a reliability test, on one store.
+
+The tests are those of `make test`; the environment makes them larger. Each prints its seed and what it counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Soak:
+    tests: str
+    environment: dict[str, str]
+
+
+FIGURES = {
+    "1": Soak(
+        "tests/acceptance/test_kill.py", {"YANSHU_KILL_PEOPLE": "10000", "YANSHU_KILLS": "50"}
+    ),
+    "13": Soak("tests/unit/test_broken_files.py", {}),
+    "14": Soak("tests/integration/test_web_fuzz.py", {"YANSHU_FUZZ_URLS": "1000000"}),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make soak")
+    parser.add_argument("--figure", choices=sorted(FIGURES), required=True)
+    parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
+    options = parser.parse_args()
+    soak = FIGURES[options.figure]
+    chosen = "postgresql" if options.store == "postgres" else "sqlite"
+    other = "sqlite" if chosen == "postgresql" else "postgresql"
+    command = [sys.executable, "-m", "pytest", "-s", soak.tests, "-k", f"not {other}"]
+    return subprocess.run(command, env=os.environ | soak.environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
