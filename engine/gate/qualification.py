@@ -15,7 +15,7 @@ from engine.definitions.segment import EVERYONE
 from engine.gate.among import among, is_committed
 from engine.gate.candidates import Candidate, Version
 from engine.gate.decision import Because, Skip, of_definition
-from engine.store.tables import customers, deliveries, orders
+from engine.store.tables import customers, deliveries, orders, profiles
 
 NO_LONGER = "no longer qualifies"
 
@@ -60,20 +60,24 @@ def _still_fails(
     connection: Connection, version: Version, scope: Scope, group: Sequence[Candidate]
 ) -> dict[int, Skip]:
     definition = version.definition
-    if not isinstance(definition, Care) or definition.still is None:
+    if not isinstance(definition, Care):
+        return {}
+    dormant = definition.trigger.kind == "dormant"
+    if definition.still is None and not dormant:
         return {}
     anchor = orders.alias("anchor")
     people = PEOPLE.join(deliveries, deliveries.c.customer_id == customers.c.id).outerjoin(
         anchor, anchor.c.id == deliveries.c.order_id
     )
-    query = (
-        select(deliveries.c.id)
-        .select_from(people)
-        .where(among(deliveries.c.id, "ids"), matches(definition.still, scope, anchor=anchor))
-    )
+    query = select(deliveries.c.id).select_from(people).where(among(deliveries.c.id, "ids"))
+    if definition.still is not None:
+        query = query.where(matches(definition.still, scope, anchor=anchor))
+    if dormant:
+        # Whoever ordered meanwhile sleeps no more, whether or not the rule thought of saying so.
+        query = query.where(profiles.c.last_order_id == deliveries.c.order_id)
     ids = [candidate.id for candidate in group]
     holds = set(connection.execute(query, {"ids": ids}).scalars())
-    rule = of_definition(definition, "still")
+    rule = of_definition(definition, "still" if definition.still is not None else "trigger")
     return {
         candidate.id: Skip(Because(NO_LONGER, rule, {"condition": "still"}))
         for candidate in group
