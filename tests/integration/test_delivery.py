@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
+from engine.customers.profile import refresh
 from engine.delivery import control
 from engine.delivery.dispatch import Tick
 from engine.delivery.leases import living_workers
@@ -17,6 +18,7 @@ from engine.store.session import Store
 from engine.store.tables import attempts, decisions, deliveries, leases, runs, suppressions
 from tests.integration.fault_smtp import Fault, FaultServer
 from tests.line import CAMPAIGN, Line, settings_for
+from tests.shop import add_customer, add_order, put_in_force
 
 
 def received(server: FaultServer) -> Counter[str]:
@@ -352,3 +354,30 @@ def test_stopping_gives_back_what_was_not_sent_and_leaves_nothing_uncertain(stor
         states = line.states()
         assert set(states) == {"sent", "planned"}
         assert states["sent"] == len(server.letters)
+
+
+def test_who_orders_again_is_not_told_that_they_are_missed(store: Store) -> None:
+    rule = """kind: care
+class: care
+trigger: {dormant: {after: 90d}, time: "10:00", grace: 3d}
+steps: [{email: {subject: 好久不见, template: hello}}]
+"""
+    with FaultServer() as server:
+        line = Line(store, settings_for(server.port))
+        with store.write() as connection:
+            policy = put_in_force(connection, {"care/asleep.yaml": rule}).policy
+            for ref in ("sleeper", "awake"):
+                person = add_customer(connection, ref)
+                add_order(connection, person, f"{ref}-1", line.now - timedelta(days=90, hours=1))
+            refresh(connection, policy, line.now)
+        line.expand()
+        with store.write() as connection:
+            add_order(connection, person, "awake-2", line.now - timedelta(minutes=5))
+            refresh(connection, policy, line.now)
+        line.run()
+        assert len(server.letters) == 1
+        assert line.row("sleeper").state == "sent"
+        assert (line.row("awake").state, line.row("awake").reason) == (
+            "skipped",
+            "no longer qualifies",
+        )
