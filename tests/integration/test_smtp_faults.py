@@ -111,7 +111,10 @@ def check_struck(outcome: Outcome, phase: Phase, copies: int) -> None:
     if phase in BEFORE_THE_DOT:
         assert isinstance(outcome, Refused)
         assert not outcome.permanent
-        assert (outcome.phase, outcome.kind) == (phase, ReplyKind.CONNECTION)
+        # A reset that overtakes the end of connect() is reported by it: the client cannot tell the two apart.
+        phases = {"connect", "greeting"} if phase == "greeting" else {phase}
+        assert outcome.phase in phases
+        assert outcome.kind is ReplyKind.CONNECTION
     elif phase == "body":  # a small letter is wholly in the kernel by then: nobody can know
         assert isinstance(outcome, Unknown)
         assert copies == 0
