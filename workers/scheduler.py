@@ -20,6 +20,7 @@ from sqlalchemy import func, select
 from engine.clock import Clock
 from engine.customers.profile import ensure_fresh
 from engine.delivery.dispatch import Dispatcher, next_look
+from engine.delivery.ledger import IN_HAND
 from engine.planning.expansion import close_finished, expand, horizon
 from engine.settings import Settings
 from engine.store.catalog import CatalogReader
@@ -107,7 +108,9 @@ def is_idle(store: Store, began: datetime, now: datetime) -> bool:
     """Nothing on its way, and nothing that was due at `began` is only put off by moments."""
     with store.read() as connection:
         moving = connection.execute(
-            select(func.count()).where(deliveries.c.state.in_((State.QUEUED, State.SENDING)))
+            select(func.count()).where(
+                IN_HAND, deliveries.c.state.in_((State.QUEUED, State.SENDING))
+            )
         ).scalar_one()
         following = next_look(connection, due_by=began)
     return not moving and (following is None or following > now + IDLE_AHEAD)

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from engine.delivery.leases import wait_for_admission
-from engine.delivery.ledger import BACK_TO_PLANNED
+from engine.delivery.ledger import BACK_TO_PLANNED, IN_HAND
 from engine.delivery.targets import Target, parse_target
 from engine.errors import UsageError, YanshuError
 from engine.store.session import Store, insert_ignoring
@@ -51,7 +51,7 @@ def pause(store: Store, target: str, *, by: str, now: datetime) -> Changed:
         )
         taken_back = connection.execute(
             update(deliveries)
-            .where(deliveries.c.state == State.QUEUED, aim.holds())
+            .where(IN_HAND, deliveries.c.state == State.QUEUED, aim.holds())
             .values(**BACK_TO_PLANNED, reason=f"paused {aim.text}")
         ).rowcount
         _audit(connection, "pause", aim, by, now, {"taken_back": taken_back})

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, func, insert, select, text
 
 from engine.definitions.campaign import Channel
 from engine.delivery import leases
+from engine.delivery.ledger import IN_HAND
 from engine.delivery.pace import Pace
 from engine.delivery.pauses import Held, held
 from engine.delivery.recover import ENQUEUE_AGAIN_AFTER, recover
@@ -188,7 +189,7 @@ def next_look(connection: Connection, *, due_by: datetime) -> datetime | None:
 def _outstanding(connection: Connection) -> int:
     """Rows that workers still have before them."""
     return connection.execute(
-        select(func.count()).select_from(deliveries).where(deliveries.c.state == State.QUEUED)
+        select(func.count()).where(IN_HAND, deliveries.c.state == State.QUEUED)
     ).scalar_one()
 
 

@@ -27,6 +27,8 @@ from engine.store.tables import Engagement, State, attempts, deliveries, engagem
 _log = structlog.get_logger()
 _MOST_AT_ONCE = 64
 _HANDED_OVER = ("sending", "uncertain")
+IN_HAND = deliveries.c.batch.is_not(None)
+"""Queued or sending: the few rows that the index of batches holds, however large the table."""
 BACK_TO_PLANNED: Mapping[str, Any] = {
     "state": State.PLANNED.value,
     "batch": None,
@@ -215,7 +217,7 @@ def _record_sent(connection: Connection, worker: str, results: Sequence[Result])
     ]
     connection.execute(
         text(
-            "UPDATE deliveries SET state = 'sent', sent_at = r.at, ended_at = r.at, reply = r.reply,"
+            "UPDATE deliveries SET state = 'sent', sent_at = r.at, ended_at = r.at, reply = r.reply, batch = NULL,"
             f" parts = r.parts, reason = NULL FROM {columns}"
             " WHERE deliveries.id = r.id AND deliveries.attempts = r.attempt"
             " AND state IN ('sending', 'uncertain') AND worker = :worker"
@@ -247,6 +249,7 @@ def _changes(result: Result) -> Mapping[str, Any]:
     if result.end is End.FAILED:
         return {
             "state": State.FAILED.value,
+            "batch": None,
             "reply": result.reply,
             "ended_at": result.at,
             "reason": "refused",
@@ -254,6 +257,7 @@ def _changes(result: Result) -> Mapping[str, Any]:
     if result.end is End.UNCERTAIN and not result.sent.resend_uncertain:
         return {
             "state": State.UNCERTAIN.value,
+            "batch": None,
             "reply": result.reply,
             "ended_at": result.at,
             "reason": f"no reply after {result.phase}",

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parseaddr
+from functools import lru_cache
 from typing import Any, cast
 
 from sqlalchemy import Connection, RowMapping, select
@@ -168,14 +169,19 @@ class Writer:
 
 def message_host(settings: Settings) -> str:
     """The right side of Message-IDs: the sender's domain, which the shop owns."""
-    address = parseaddr(settings.smtp.sender)[1]
+    address = _address(settings.smtp.sender)
     return address.rpartition("@")[2] or "localhost"
 
 
 def envelope_sender(settings: Settings, step: Step) -> str:
     """MAIL FROM: the step's own sender, else the project's. Raises ConfigurationError where there is none."""
-    given = (step.email.sender if step.email else "") or settings.smtp.sender
-    address = parseaddr(given)[1]
+    address = _address((step.email.sender if step.email else "") or settings.smtp.sender)
     if not address:
         raise ConfigurationError("no sender: set smtp.sender in yanshu.toml, or `from` in the step")
     return address
+
+
+@lru_cache(maxsize=256)
+def _address(mailbox: str) -> str:
+    """The address of `店铺 <hi@shop.example>`."""
+    return parseaddr(mailbox)[1]

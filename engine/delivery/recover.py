@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, select, update
 
 from engine.delivery.leases import living_workers
-from engine.delivery.ledger import BACK_TO_PLANNED, record
+from engine.delivery.ledger import BACK_TO_PLANNED, IN_HAND, record
 from engine.delivery.results import End, Result, Sent
 from engine.store.catalog import Catalog
 from engine.store.tables import State, deliveries
@@ -48,7 +48,9 @@ def recover(
 def _give_back(connection: Connection, living: set[str]) -> int:
     dead = deliveries.c.worker.is_not(None) & deliveries.c.worker.not_in(living)
     result = connection.execute(
-        update(deliveries).where(deliveries.c.state == State.QUEUED, dead).values(**BACK_TO_PLANNED)
+        update(deliveries)
+        .where(IN_HAND, deliveries.c.state == State.QUEUED, dead)
+        .values(**BACK_TO_PLANNED)
     )
     return result.rowcount
 
@@ -56,7 +58,7 @@ def _give_back(connection: Connection, living: set[str]) -> int:
 def _doubt(connection: Connection, catalog: Catalog, living: set[str], now: datetime) -> int:
     rows = connection.execute(
         select(deliveries).where(
-            deliveries.c.state == State.SENDING, deliveries.c.worker.not_in(living)
+            IN_HAND, deliveries.c.state == State.SENDING, deliveries.c.worker.not_in(living)
         )
     ).all()
     for row in rows:
@@ -85,7 +87,8 @@ def _forgotten(connection: Connection, before: datetime, now: datetime) -> Seque
     """Batches that no worker took up in time: their message may be lost. Claiming is by compare-and-set, so a second
     message for the same batch does no harm."""
     waiting = (
-        (deliveries.c.state == State.QUEUED)
+        IN_HAND
+        & (deliveries.c.state == State.QUEUED)
         & deliveries.c.worker.is_(None)
         & (deliveries.c.enqueued_at <= before)
     )

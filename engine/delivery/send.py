@@ -18,7 +18,7 @@ from engine.clock import Clock
 from engine.customers.consent import permissions
 from engine.delivery.lanes import IDLE_SECONDS, Batch, Job, Lane
 from engine.delivery.leases import beat, retire
-from engine.delivery.ledger import BACK_TO_PLANNED, Ledger, PutOff
+from engine.delivery.ledger import BACK_TO_PLANNED, IN_HAND, Ledger, PutOff
 from engine.delivery.letters import Letter, Rendered, Writer, load_letters
 from engine.delivery.results import Result, Sent, judge, relay_away_for
 from engine.errors import RenderingError
@@ -167,6 +167,7 @@ class Sender:
                         reason=permission.reason,
                         ended_at=self._clock.now(),
                         admitted_at=None,
+                        batch=None,
                     )
                 )
         return [letter for letter in letters if allowed[keys[letter.row.id]].allowed]
@@ -264,7 +265,11 @@ class Sender:
         with self._store.write() as connection:
             connection.execute(
                 update(deliveries)
-                .where(deliveries.c.worker == self._worker, deliveries.c.state == State.QUEUED)
+                .where(
+                    IN_HAND,
+                    deliveries.c.worker == self._worker,
+                    deliveries.c.state == State.QUEUED,
+                )
                 .values(**BACK_TO_PLANNED)
             )
             retire(connection, self._worker)

@@ -283,8 +283,8 @@ def upgrade() -> None:
             "ix_deliveries_batch",
             ["batch"],
             unique=False,
-            postgresql_where=sa.text("state IN ('queued', 'sending')"),
-            sqlite_where=sa.text("state IN ('queued', 'sending')"),
+            postgresql_where=sa.text("batch IS NOT NULL"),
+            sqlite_where=sa.text("batch IS NOT NULL"),
         )
         batch_op.create_index(
             "ix_deliveries_contacts",
@@ -640,8 +640,8 @@ def downgrade() -> None:
         )
         batch_op.drop_index(
             "ix_deliveries_batch",
-            postgresql_where=sa.text("state IN ('queued', 'sending')"),
-            sqlite_where=sa.text("state IN ('queued', 'sending')"),
+            postgresql_where=sa.text("batch IS NOT NULL"),
+            sqlite_where=sa.text("batch IS NOT NULL"),
         )
         batch_op.drop_index(
             "ix_deliveries_address",
