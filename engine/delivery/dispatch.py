@@ -1,12 +1,14 @@
 """Dispatch: one elected process admits due deliveries through the gate and queues them, in batches, for the workers.
 
-Everything that decides and everything that it decides upon happens in one transaction that holds the dispatcher's
-lease: counts cannot be outrun by another dispatcher, and one that slept through its lease admits nothing.
+Decisions are read and made first, then written in one transaction that locks the dispatcher's lease and checks its
+epoch. Only the holder admits, so counts cannot be outrun by another dispatcher; one that slept through its lease writes
+nothing. Pause and cancel lock the same row: what they changed is seen, or comes after.
 """
 
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -58,29 +60,44 @@ class Dispatcher:
     reader: CatalogReader = field(default_factory=CatalogReader)
     pace: Pace = field(default_factory=Pace)
     _lease: leases.Lease | None = None
+    _renew_at: float = 0.0
     _traffic: Traffic = field(default_factory=Traffic)
     _recovered_at: datetime | None = None
 
     def tick(self, now: datetime) -> Tick:
         """One look: recover what died, admit what is due, queue it."""
-        with self.store.write() as connection:
-            if not self._leads(connection):
-                return Tick(leads=False)
-            catalog = self.reader.read(connection)
-            batches = self._recover(connection, catalog, now)
-            outstanding = _outstanding(connection)
-            room = self.pace.room(outstanding)
-            admission = self._admit(connection, catalog, room, now)
-        for batch in (*batches, *admission.batches):
+        lost = self._lead(now)
+        if lost is None:
+            return Tick(leads=False)
+        with self.store.read() as connection:
+            look = self._look(connection, now)
+        admission = self._admit(look, now) if look.decided else _Admission()
+        if admission is None:
+            self._lease = None
+            return Tick(leads=False)
+        for batch in (*lost, *admission.batches):
             self._queue(batch)
         self.pace.admitted(admission.admitted)
-        return Tick(True, admission.admitted, admission.decided, outstanding + admission.admitted)
+        outstanding = look.outstanding + admission.admitted
+        return Tick(True, admission.admitted, len(look.decided), outstanding)
 
     def resign(self) -> None:
         """Give the lease back, so that the next dispatcher need not wait for it to run out."""
         if self._lease is not None:
             with self.store.write() as connection:
                 leases.release(connection, self._lease)
+
+    def _lead(self, now: datetime) -> Sequence[str] | None:
+        """Take or renew the lease now and then, and recover with it; the batches to queue again, None without it."""
+        renew = time.monotonic() >= self._renew_at
+        due = self._recovered_at is None or now - self._recovered_at >= RECOVER_EVERY
+        if self._lease is not None and not renew and not due:
+            return ()
+        with self.store.write() as connection:
+            if not self._leads(connection):
+                return None
+            self._renew_at = time.monotonic() + leases.DISPATCHER_SECONDS / 4
+            return self._recover(connection, now) if due else ()
 
     def _leads(self, connection: Connection) -> bool:
         seconds = leases.DISPATCHER_SECONDS
@@ -91,13 +108,11 @@ class Dispatcher:
             )  # what another dispatcher let through meanwhile is counted anew
         return self._lease is not None
 
-    def _recover(self, connection: Connection, catalog: Catalog, now: datetime) -> Sequence[str]:
-        if self._recovered_at is not None and now - self._recovered_at < RECOVER_EVERY:
-            return ()
+    def _recover(self, connection: Connection, now: datetime) -> Sequence[str]:
         # A new dispatcher may come with a new, empty broker: what no worker holds is queued again at once.
         patience = ENQUEUE_AGAIN_AFTER if self._recovered_at else timedelta()
         self._recovered_at = now
-        found = recover(connection, catalog, now, patience)
+        found = recover(connection, self.reader.read(connection), now, patience)
         if found.planned or found.uncertain or found.batches:
             _log.warning(
                 "dispatch.recovered",
@@ -107,26 +122,35 @@ class Dispatcher:
             )
         return found.batches
 
-    def _admit(
-        self, connection: Connection, catalog: Catalog, room: int, now: datetime
-    ) -> _Admission:
+    def _look(self, connection: Connection, now: datetime) -> _Look:
+        """Read and decide, without a lock: on SQLite the workers could write nothing meanwhile."""
+        catalog = self.reader.read(connection)
         stopped = held(connection)
+        outstanding = _outstanding(connection)
+        room = self.pace.room(outstanding)
         ids = due_ids(connection, stopped, min(room, BATCH), now) if room else ()
-        if not ids:
-            return _Admission()
-        decided = [
-            stopped.put_off(candidate, decision, now + PAUSED_FOR)
-            for candidate, decision in decide(
-                connection,
-                catalog,
-                load_candidates(connection, ids),
-                now,
-                channels=self.channels,
-                traffic=self._traffic,
-            )
-        ]
-        batches, admitted = _write(connection, catalog, decided, now)
-        return _Admission(batches, admitted, len(decided))
+        decided = decide(
+            connection,
+            catalog,
+            load_candidates(connection, ids),
+            now,
+            channels=self.channels,
+            traffic=self._traffic,
+        )
+        until = now + PAUSED_FOR
+        kept = [stopped.put_off(candidate, verdict, until) for candidate, verdict in decided]
+        return _Look(catalog, stopped, outstanding, kept)
+
+    def _admit(self, look: _Look, now: datetime) -> _Admission | None:
+        """Write what was decided, if it still holds: the lease and its epoch are ours, so nobody else admitted since;
+        nothing was paused since. None where the lease is lost."""
+        assert self._lease is not None
+        with self.store.write() as connection:
+            if not leases.still_holds(connection, self._lease, leases.DISPATCHER_SECONDS):
+                return None
+            if held(connection) != look.stopped:
+                return _Admission()  # the next look sees the new pauses
+            return _write(connection, look.catalog, look.decided, now)
 
     def _queue(self, batch: str) -> None:
         try:
@@ -137,10 +161,19 @@ class Dispatcher:
 
 
 @dataclass(frozen=True, slots=True)
+class _Look:
+    """What one look found, to be written if it still holds."""
+
+    catalog: Catalog
+    stopped: Held
+    outstanding: int
+    decided: Sequence[Decided]
+
+
+@dataclass(frozen=True, slots=True)
 class _Admission:
     batches: Sequence[str] = ()
     admitted: int = 0
-    decided: int = 0
 
 
 def due_ids(connection: Connection, stopped: Held, limit: int, now: datetime) -> Sequence[int]:
@@ -195,7 +228,7 @@ def _outstanding(connection: Connection) -> int:
 
 def _write(
     connection: Connection, catalog: Catalog, decided: Sequence[Decided], now: datetime
-) -> tuple[Sequence[str], int]:
+) -> _Admission:
     sends = [(candidate, verdict) for candidate, verdict in decided if isinstance(verdict, Send)]
     skips = [(candidate, verdict) for candidate, verdict in decided if isinstance(verdict, Skip)]
     deferrals = [
@@ -208,7 +241,7 @@ def _write(
         batches.append(batch)
         mine = [pair for pair in sends if pair[1].channel == channel]
         _write_sends(connection, catalog, mine, batch, now)
-    return batches, len(sends)
+    return _Admission(batches, len(sends))
 
 
 def _write_sends(

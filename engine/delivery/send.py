@@ -117,11 +117,20 @@ class Sender:
             if self._stopping.is_set() and not any(thread.is_alive() for thread in self._threads):
                 return
 
-    @waits_out_an_outage
     def _claim(self, batch: str) -> list[Letter]:
-        """Compare-and-set: of two messages for one batch, one finds nothing. Then the last check."""
+        """The letters of a batch that are ours to send, after the last check."""
+        if not self._mark_claimed(batch):
+            return []
+        letters, refused = self._load_checked(batch)
+        if refused:
+            self._skip(refused)
+        return letters
+
+    @waits_out_an_outage
+    def _mark_claimed(self, batch: str) -> int:
+        """Compare-and-set: of two messages for one batch, one finds nothing."""
         with self._store.write() as connection:
-            claimed = connection.execute(
+            return connection.execute(
                 update(deliveries)
                 .where(
                     deliveries.c.batch == batch,
@@ -130,9 +139,41 @@ class Sender:
                 )
                 .values(worker=self._worker)
             ).rowcount
-            if not claimed:
-                return []
-            return self._last_check(connection, self._load(connection, batch))
+
+    @waits_out_an_outage
+    def _load_checked(self, batch: str) -> tuple[list[Letter], Mapping[int, str]]:
+        """The batch's letters, and apart from them the rows of those who unsubscribed or were suppressed since
+        admission, with the reason."""
+        with self._store.read() as connection:
+            letters = self._load(connection, batch)
+            policy = self._reader.read(connection).policy
+            keys = [
+                (one.row.address_hash, one.row.channel, one.row._mapping["class"])
+                for one in letters
+            ]
+            allowed = permissions(connection, policy, set(keys))
+        refused = {
+            letter.row.id: allowed[key].reason
+            for letter, key in zip(letters, keys, strict=True)
+            if not allowed[key].allowed
+        }
+        return [letter for letter in letters if letter.row.id not in refused], refused
+
+    @waits_out_an_outage
+    def _skip(self, refused: Mapping[int, str]) -> None:
+        with self._store.write() as connection:
+            for number, reason in refused.items():
+                connection.execute(
+                    update(deliveries)
+                    .where(deliveries.c.id == number, deliveries.c.state == State.QUEUED)
+                    .values(
+                        state=State.SKIPPED.value,
+                        reason=reason,
+                        ended_at=self._clock.now(),
+                        admitted_at=None,
+                        batch=None,
+                    )
+                )
 
     def _load(self, connection: Connection, batch: str) -> list[Letter]:
         catalog = self._reader.read(connection)
@@ -143,34 +184,6 @@ class Sender:
         ).scalars()
         versions = {digest: catalog.version(connection, digest) for digest in digests}
         return load_letters(connection, batch, self._worker, versions)
-
-    def _last_check(self, connection: Connection, letters: list[Letter]) -> list[Letter]:
-        """Whoever unsubscribed or was suppressed since admission gets nothing."""
-        policy = self._reader.read(connection).policy
-        keys = {
-            letter.row.id: (
-                letter.row.address_hash,
-                letter.row.channel,
-                letter.row._mapping["class"],
-            )
-            for letter in letters
-        }
-        allowed = permissions(connection, policy, set(keys.values()))
-        for letter in letters:
-            permission = allowed[keys[letter.row.id]]
-            if not permission.allowed:
-                connection.execute(
-                    update(deliveries)
-                    .where(deliveries.c.id == letter.row.id)
-                    .values(
-                        state=State.SKIPPED.value,
-                        reason=permission.reason,
-                        ended_at=self._clock.now(),
-                        admitted_at=None,
-                        batch=None,
-                    )
-                )
-        return [letter for letter in letters if allowed[keys[letter.row.id]].allowed]
 
     def _carry(self, channel: str, make: Callable[[], Transport]) -> None:
         """One connection's life: window after window, recording the last one as it marks the next."""
