@@ -102,7 +102,9 @@ def apply(
 
 
 def refuse_broken_templates(definitions: Definitions, settings: Settings) -> None:
-    errors = [p for p in check_templates(definitions, settings) if p.severity == "error"]
+    """Raise DefinitionsError where a template that would be sent does not hold (`lint` judges the others too)."""
+    found = check_templates(definitions, settings, unused=False)
+    errors = [problem for problem in found if problem.severity == "error"]
     if errors:
         raise DefinitionsError(errors)
 

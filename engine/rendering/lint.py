@@ -47,11 +47,14 @@ _INLINES_AFTER = (
 )
 
 
-def check_templates(definitions: Definitions, settings: Settings) -> list[Problem]:
-    """Every problem of every template, in file order, each once."""
+def check_templates(
+    definitions: Definitions, settings: Settings, *, unused: bool = True
+) -> list[Problem]:
+    """Every problem of every template, in file order, each once. `unused` False: only of those that would be sent."""
     files = definitions.files
     found: set[Problem] = set()
-    for definition in [*definitions.sendable().values(), *_unused(definitions)]:
+    judged = [*definitions.sendable().values(), *(_unused(definitions) if unused else ())]
+    for definition in judged:
         check = _Check(definition, settings, files)
         found.update(check.emails())
         found.update(check.texts())
