@@ -7,30 +7,27 @@ nothing. Pause and cancel lock the same row: what they changed is seen, or comes
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
-from sqlalchemy import Connection, func, insert, select, text
+from sqlalchemy import Connection, func, select
 
 from engine.definitions.campaign import Channel
 from engine.delivery import leases
+from engine.delivery.admission import Admission, write
 from engine.delivery.ledger import IN_HAND
 from engine.delivery.pace import Pace
 from engine.delivery.pauses import Held, held
 from engine.delivery.recover import ENQUEUE_AGAIN_AFTER, recover
-from engine.gate.candidates import Candidate, load_candidates
-from engine.gate.decision import Defer, Send, Skip
+from engine.gate.candidates import load_candidates
 from engine.gate.gate import Decided, decide
 from engine.gate.traffic import Traffic
 from engine.store.catalog import Catalog, CatalogReader
-from engine.store.recordset import encode_moment, encode_rows, recordset
 from engine.store.session import Store
-from engine.store.tables import State, decisions, deliveries, runs
+from engine.store.tables import State, deliveries, runs
 
 _log = structlog.get_logger()
 BATCH = 1_000
@@ -71,7 +68,7 @@ class Dispatcher:
             return Tick(leads=False)
         with self.store.read() as connection:
             look = self._look(connection, now)
-        admission = self._admit(look, now) if look.decided else _Admission()
+        admission = self._admit(look, now) if look.decided else Admission()
         if admission is None:
             self._lease = None
             return Tick(leads=False)
@@ -129,6 +126,8 @@ class Dispatcher:
         outstanding = _outstanding(connection)
         room = self.pace.room(outstanding)
         ids = due_ids(connection, stopped, min(room, BATCH), now) if room else ()
+        if not ids:
+            return _Look(catalog, stopped, outstanding, ())
         decided = decide(
             connection,
             catalog,
@@ -141,7 +140,7 @@ class Dispatcher:
         kept = [stopped.put_off(candidate, verdict, until) for candidate, verdict in decided]
         return _Look(catalog, stopped, outstanding, kept)
 
-    def _admit(self, look: _Look, now: datetime) -> _Admission | None:
+    def _admit(self, look: _Look, now: datetime) -> Admission | None:
         """Write what was decided, if it still holds: the lease and its epoch are ours, so nobody else admitted since;
         nothing was paused since. None where the lease is lost."""
         assert self._lease is not None
@@ -149,8 +148,8 @@ class Dispatcher:
             if not leases.still_holds(connection, self._lease, leases.DISPATCHER_SECONDS):
                 return None
             if held(connection) != look.stopped:
-                return _Admission()  # the next look sees the new pauses
-            return _write(connection, look.catalog, look.decided, now)
+                return Admission()  # the next look sees the new pauses
+            return write(connection, look.catalog, look.decided, now)
 
     def _queue(self, batch: str) -> None:
         try:
@@ -168,12 +167,6 @@ class _Look:
     stopped: Held
     outstanding: int
     decided: Sequence[Decided]
-
-
-@dataclass(frozen=True, slots=True)
-class _Admission:
-    batches: Sequence[str] = ()
-    admitted: int = 0
 
 
 def due_ids(connection: Connection, stopped: Held, limit: int, now: datetime) -> Sequence[int]:
@@ -224,137 +217,3 @@ def _outstanding(connection: Connection) -> int:
     return connection.execute(
         select(func.count()).where(IN_HAND, deliveries.c.state == State.QUEUED)
     ).scalar_one()
-
-
-def _write(
-    connection: Connection, catalog: Catalog, decided: Sequence[Decided], now: datetime
-) -> _Admission:
-    sends = [(candidate, verdict) for candidate, verdict in decided if isinstance(verdict, Send)]
-    skips = [(candidate, verdict) for candidate, verdict in decided if isinstance(verdict, Skip)]
-    deferrals = [
-        (candidate, verdict) for candidate, verdict in decided if isinstance(verdict, Defer)
-    ]
-    _write_noes(connection, skips, deferrals, now)
-    batches = []
-    for channel in sorted({verdict.channel for _, verdict in sends}):
-        batch = secrets.token_hex(8)
-        batches.append(batch)
-        mine = [pair for pair in sends if pair[1].channel == channel]
-        _write_sends(connection, catalog, mine, batch, now)
-    return _Admission(batches, len(sends))
-
-
-def _write_sends(
-    connection: Connection,
-    catalog: Catalog,
-    sends: Sequence[tuple[Candidate, Send]],
-    batch: str,
-    now: datetime,
-) -> None:
-    columns = recordset(
-        connection,
-        {"id": "bigint", "place": "bigint", "hash": "text", "domain": "text", "send_at": "moment"},
-    )
-    rows = [
-        {
-            "id": candidate.id,
-            "place": _place(connection, catalog, candidate, verdict),
-            "hash": verdict.address_hash,
-            "domain": verdict.email_domain,
-            "send_at": verdict.send_at,
-        }
-        for candidate, verdict in sends
-    ]
-    connection.execute(
-        text(
-            "UPDATE deliveries SET state = 'queued', channel = :channel, batch = :batch, worker = NULL,"
-            " address_hash = r.hash, email_domain = r.domain, send_at = r.send_at,"
-            " channel_index = r.place, admitted_at = :now, enqueued_at = :now"
-            f" FROM {columns} WHERE deliveries.id = r.id AND state = 'planned'"
-        ),
-        {
-            "rows": encode_rows(connection, rows),
-            "channel": sends[0][1].channel,
-            "batch": batch,
-            "now": encode_moment(connection, now),
-        },
-    )
-
-
-def _place(connection: Connection, catalog: Catalog, candidate: Candidate, verdict: Send) -> int:
-    """Where the chosen channel stands in the step's list: after a refusal the next one is tried."""
-    channels = catalog.version(connection, candidate.digest).definition.steps[0].channels
-    return channels.index(verdict.channel)
-
-
-def _write_noes(
-    connection: Connection,
-    skips: Sequence[tuple[Candidate, Skip]],
-    deferrals: Sequence[tuple[Candidate, Defer]],
-    now: datetime,
-) -> None:
-    if skips:
-        _write_skips(connection, skips, now)
-    if deferrals:
-        _write_deferrals(connection, deferrals)
-    rows = [
-        *(_decision_row(candidate, skip, None, now) for candidate, skip in skips),
-        *(
-            _decision_row(candidate, defer, defer.until, now)
-            for candidate, defer in deferrals
-            if defer.record
-        ),
-    ]
-    if rows:
-        connection.execute(insert(decisions), rows)
-
-
-def _decision_row(
-    candidate: Candidate, verdict: Skip | Defer, until: datetime | None, now: datetime
-) -> dict[str, Any]:
-    return {
-        "delivery_id": candidate.id,
-        "at": now,
-        "verdict": "skip" if until is None else "defer",
-        "reason": verdict.because.reason,
-        "until": until,
-        "rule": dict(verdict.because.rule),
-        "evidence": dict(verdict.because.evidence),
-    }
-
-
-def _write_skips(
-    connection: Connection, skips: Sequence[tuple[Candidate, Skip]], now: datetime
-) -> None:
-    columns = recordset(connection, {"id": "bigint", "reason": "text"})
-    rows = [{"id": candidate.id, "reason": verdict.because.reason} for candidate, verdict in skips]
-    connection.execute(
-        text(
-            "UPDATE deliveries SET state = 'skipped', reason = r.reason, ended_at = :now"
-            f" FROM {columns} WHERE deliveries.id = r.id AND state = 'planned'"
-        ),
-        {"rows": encode_rows(connection, rows), "now": encode_moment(connection, now)},
-    )
-
-
-def _write_deferrals(connection: Connection, deferrals: Sequence[tuple[Candidate, Defer]]) -> None:
-    columns = recordset(
-        connection, {"id": "bigint", "reason": "text", "until": "moment", "counts": "bigint"}
-    )
-    rows = [
-        {
-            "id": candidate.id,
-            "reason": verdict.because.reason,
-            "until": verdict.until,
-            "counts": int(verdict.record),
-        }
-        for candidate, verdict in deferrals
-    ]
-    connection.execute(
-        text(
-            "UPDATE deliveries SET reason = r.reason, next_at = r.until,"
-            " deferrals = deferrals + r.counts"
-            f" FROM {columns} WHERE deliveries.id = r.id AND state = 'planned'"
-        ),
-        {"rows": encode_rows(connection, rows)},
-    )

@@ -14,16 +14,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def recordset(connection: Connection, columns: Mapping[str, Kind], name: str = "rows") -> str:
+def recordset(connection: Connection, columns: Mapping[str, Kind]) -> str:
     """The FROM item `r` that expands the JSON parameter `:rows`: UPDATE … FROM {recordset} WHERE t.id = r.id."""
     if connection.dialect.name == "postgresql":
         types = ", ".join(
             f"{column} {'timestamptz' if kind == 'moment' else kind}"
             for column, kind in columns.items()
         )
-        return f"json_to_recordset(CAST(:{name} AS json)) AS r({types})"
+        return f"json_to_recordset(CAST(:rows AS json)) AS r({types})"
     picks = ", ".join(f"json_extract(value, '$.{column}') AS {column}" for column in columns)
-    return f"(SELECT {picks} FROM json_each(:{name})) AS r"
+    return f"(SELECT {picks} FROM json_each(:rows)) AS r"
 
 
 def encode_rows(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> str:

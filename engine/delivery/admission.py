@@ -1,0 +1,164 @@
+"""Writing what the gate decided, in sets: one statement per kind of decision, whatever the size of the batch."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, text
+
+from engine.gate.candidates import Candidate
+from engine.gate.decision import Defer, Send, Skip
+from engine.gate.gate import Decided
+from engine.store.catalog import Catalog
+from engine.store.recordset import encode_moment, encode_rows, recordset
+from engine.store.tables import decisions
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The batches that were made, to be announced to the broker after the commit, and how many deliveries they hold."""
+
+    batches: Sequence[str] = ()
+    admitted: int = 0
+
+
+def write(
+    connection: Connection, catalog: Catalog, decided: Sequence[Decided], now: datetime
+) -> Admission:
+    """Write what the gate decided: send → queued in a batch, defer → later, skip → ended; with a decision row each.
+
+    Only rows that are still planned change: what was cancelled meanwhile stays cancelled.
+    """
+    sends = [(candidate, verdict) for candidate, verdict in decided if isinstance(verdict, Send)]
+    skips = [(candidate, verdict) for candidate, verdict in decided if isinstance(verdict, Skip)]
+    deferrals = [
+        (candidate, verdict) for candidate, verdict in decided if isinstance(verdict, Defer)
+    ]
+    _write_noes(connection, skips, deferrals, now)
+    batches = []
+    for channel in sorted({verdict.channel for _, verdict in sends}):
+        batch = secrets.token_hex(8)
+        batches.append(batch)
+        mine = [pair for pair in sends if pair[1].channel == channel]
+        _write_sends(connection, catalog, mine, batch, now)
+    return Admission(batches, len(sends))
+
+
+def _write_sends(
+    connection: Connection,
+    catalog: Catalog,
+    sends: Sequence[tuple[Candidate, Send]],
+    batch: str,
+    now: datetime,
+) -> None:
+    columns = recordset(
+        connection,
+        {"id": "bigint", "place": "bigint", "hash": "text", "domain": "text", "send_at": "moment"},
+    )
+    rows = [
+        {
+            "id": candidate.id,
+            "place": _place(connection, catalog, candidate, verdict),
+            "hash": verdict.address_hash,
+            "domain": verdict.email_domain,
+            "send_at": verdict.send_at,
+        }
+        for candidate, verdict in sends
+    ]
+    connection.execute(
+        text(
+            "UPDATE deliveries SET state = 'queued', channel = :channel, batch = :batch, worker = NULL,"
+            " address_hash = r.hash, email_domain = r.domain, send_at = r.send_at,"
+            " channel_index = r.place, admitted_at = :now, enqueued_at = :now"
+            f" FROM {columns} WHERE deliveries.id = r.id AND state = 'planned'"
+        ),
+        {
+            "rows": encode_rows(connection, rows),
+            "channel": sends[0][1].channel,
+            "batch": batch,
+            "now": encode_moment(connection, now),
+        },
+    )
+
+
+def _place(connection: Connection, catalog: Catalog, candidate: Candidate, verdict: Send) -> int:
+    """Where the chosen channel stands in the step's list: after a refusal the next one is tried."""
+    channels = catalog.version(connection, candidate.digest).definition.steps[0].channels
+    return channels.index(verdict.channel)
+
+
+def _write_noes(
+    connection: Connection,
+    skips: Sequence[tuple[Candidate, Skip]],
+    deferrals: Sequence[tuple[Candidate, Defer]],
+    now: datetime,
+) -> None:
+    if skips:
+        _write_skips(connection, skips, now)
+    if deferrals:
+        _write_deferrals(connection, deferrals)
+    rows = [
+        *(_decision_row(candidate, skip, None, now) for candidate, skip in skips),
+        *(
+            _decision_row(candidate, defer, defer.until, now)
+            for candidate, defer in deferrals
+            if defer.record
+        ),
+    ]
+    if rows:
+        connection.execute(insert(decisions), rows)
+
+
+def _decision_row(
+    candidate: Candidate, verdict: Skip | Defer, until: datetime | None, now: datetime
+) -> dict[str, Any]:
+    return {
+        "delivery_id": candidate.id,
+        "at": now,
+        "verdict": "skip" if until is None else "defer",
+        "reason": verdict.because.reason,
+        "until": until,
+        "rule": dict(verdict.because.rule),
+        "evidence": dict(verdict.because.evidence),
+    }
+
+
+def _write_skips(
+    connection: Connection, skips: Sequence[tuple[Candidate, Skip]], now: datetime
+) -> None:
+    columns = recordset(connection, {"id": "bigint", "reason": "text"})
+    rows = [{"id": candidate.id, "reason": verdict.because.reason} for candidate, verdict in skips]
+    connection.execute(
+        text(
+            "UPDATE deliveries SET state = 'skipped', reason = r.reason, ended_at = :now"
+            f" FROM {columns} WHERE deliveries.id = r.id AND state = 'planned'"
+        ),
+        {"rows": encode_rows(connection, rows), "now": encode_moment(connection, now)},
+    )
+
+
+def _write_deferrals(connection: Connection, deferrals: Sequence[tuple[Candidate, Defer]]) -> None:
+    columns = recordset(
+        connection, {"id": "bigint", "reason": "text", "until": "moment", "counts": "bigint"}
+    )
+    rows = [
+        {
+            "id": candidate.id,
+            "reason": verdict.because.reason,
+            "until": verdict.until,
+            "counts": int(verdict.record),
+        }
+        for candidate, verdict in deferrals
+    ]
+    connection.execute(
+        text(
+            "UPDATE deliveries SET reason = r.reason, next_at = r.until,"
+            " deferrals = deferrals + r.counts"
+            f" FROM {columns} WHERE deliveries.id = r.id AND state = 'planned'"
+        ),
+        {"rows": encode_rows(connection, rows)},
+    )
