@@ -90,5 +90,5 @@ def test_a_database_that_cannot_be_written_is_named(project: Project, tmp_path: 
     (tmp_path / "file").write_text("not a directory")
     done = Project(project.root, nowhere).yanshu("status", check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("yanshu: database:")
+    assert done.stderr.startswith("database:")
     assert "Traceback" not in done.stderr
