@@ -29,7 +29,7 @@ _STOP_SECONDS = 630.0
 """RFC 5321 §4.5.3.2.6 gives the reply to the final dot ten minutes; a worker that waits for one is not cut off."""
 _LONGEST_BACKOFF = 30.0
 _HEALTHY_SECONDS = 10.0
-_INBOX_SECONDS = 15.0
+_INBOX_SECONDS = 90.0
 
 
 @dataclass

@@ -18,7 +18,7 @@ import structlog
 from engine.errors import ConfigurationError
 from workers.children import die_with_parent
 
-_START_SECONDS = 10.0
+_START_SECONDS = 60.0
 _log = structlog.get_logger()
 
 
