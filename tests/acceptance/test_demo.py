@@ -9,27 +9,25 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from sqlalchemy import select
 
+from engine.clock import parse_moment
 from engine.store.session import Store
 from engine.store.tables import customers, deliveries
 from tests.acceptance.project import Project, free_port, wait_for
 
-pytestmark = pytest.mark.xdist_group("demo")
 EVENING = ("--now", "2026-11-12T22:30")
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo, run once in a directory of its own, without a terminal."""
-    here = tmp_path_factory.mktemp("demo")
+def run_demo(here: Path) -> Path:
+    """The demo in a directory of its own, without a terminal; where it put its things."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("YANSHU_")}
     done = subprocess.run(
         [sys.executable, "-m", "workers.demo"], cwd=here, env=kept, stdin=subprocess.DEVNULL,
@@ -56,7 +54,16 @@ def mails(demo: Path) -> list[EmailMessage]:
     return found
 
 
-def test_every_email_that_was_sent_is_in_the_inbox_once(demo: Path) -> None:
+def test_the_demo_keeps_what_it_says(tmp_path: Path) -> None:
+    """One test, so that the demo runs once: it takes the usual ports."""
+    demo = run_demo(tmp_path)
+    check_each_email_is_in_the_inbox_once(demo)
+    check_its_pages_stand_alone(demo)
+    with web_of(demo) as (project, address):
+        check_one_click_stops_the_next_message(demo, project, address)
+
+
+def check_each_email_is_in_the_inbox_once(demo: Path) -> None:
     summary = json.loads((demo / "summary.json").read_text())
     arrived = Counter(str(mail["X-Delivery-Id"]) for mail in mails(demo))
     with shop(demo).store() as store, store.read() as connection:
@@ -68,7 +75,7 @@ def test_every_email_that_was_sent_is_in_the_inbox_once(demo: Path) -> None:
     assert summary["opened"] > summary["clicked"] > summary["unsubscribed"] > 0
 
 
-def test_its_pages_stand_alone_and_nothing_is_left_running(demo: Path) -> None:
+def check_its_pages_stand_alone(demo: Path) -> None:
     summary = json.loads((demo / "summary.json").read_text())
     assert set(summary["files"]) == {"report", "inbox", "project", "summary"}
     for page in ("report.html", "inbox.html"):
@@ -81,8 +88,8 @@ def test_its_pages_stand_alone_and_nothing_is_left_running(demo: Path) -> None:
     assert str(demo) not in running
 
 
-@pytest.fixture
-def web(demo: Path) -> Iterator[tuple[Project, str]]:
+@contextmanager
+def web_of(demo: Path) -> Iterator[tuple[Project, str]]:
     """The demo shop's web server, on the evening of its last day."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
@@ -101,10 +108,8 @@ def _answers(address: str) -> bool:
         return False
 
 
-def test_one_click_unsubscribe_stops_the_next_message_and_explain_says_why(
-    demo: Path, web: tuple[Project, str]
-) -> None:
-    project, address = web
+def check_one_click_stops_the_next_message(demo: Path, project: Project, address: str) -> None:
+    """One-click unsubscribe stops the next message to that person, and `explain` says why."""
     person, leave = _someone_with_a_planned_message(demo, project)
     answer = httpx.post(
         address + leave,
@@ -151,8 +156,6 @@ def _send_everything_planned(project: Project) -> Any:
     """Bring the planned messages forward to now, and let the daemon work them off."""
     opened = Store(project.environment["YANSHU_DATABASE_URL"])
     now = "2026-11-12T22:30+08:00"
-    from engine.clock import parse_moment
-
     with opened.write() as connection:
         moment = parse_moment(now, "Asia/Shanghai")
         connection.execute(

@@ -60,10 +60,10 @@ class Demo:
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir(parents=True)
         self._yanshu("init", str(self.project))
-        _settle_ports(self.project / PROJECT_FILE)
         os.environ["YANSHU_PROJECT"] = str(self.project)
-        settings = load_settings(self.project)
         self._prepare()
+        _settle_ports(self.project / PROJECT_FILE)
+        settings = load_settings(self.project)
         with running(settings, DemoClock()) as station:
             self._live_through(settings, station)
             return self._sum_up(settings, station.store, time.monotonic() - started)
