@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 import socket
@@ -54,7 +55,7 @@ class Session:
     extensions: Extensions
 
 
-def open_session(settings: SmtpSettings, timeouts: Timeouts) -> Session | Refused:
+async def open_session(settings: SmtpSettings, timeouts: Timeouts) -> Session | Refused:
     """Connect and log in as the settings say; never in the clear where TLS is asked for.
 
     A server that cannot be reached or does not want us is a `Refused` that may be tried again (kind RELAY or
@@ -64,7 +65,7 @@ def open_session(settings: SmtpSettings, timeouts: Timeouts) -> Session | Refuse
         raise ConfigurationError("smtp.host is not set: name the relay in yanshu.toml")
     handshake = _Handshake(settings, timeouts)
     try:
-        refusal = handshake.run()
+        refusal = await handshake.run()
     except BrokenConnection as broken:
         refusal = Refused(broken.detail, False, broken.phase, ReplyKind.CONNECTION)
     if refusal is None:
@@ -84,66 +85,73 @@ class _Handshake:
         self._connected = False
         self.extensions = Extensions()
 
-    def run(self) -> Refused | None:
-        self._connect()
+    async def run(self) -> Refused | None:
+        await self._connect()
         if self._settings.security == "tls":
-            self._secure()
-        return self._greeting() or self._hello() or self._start_tls() or self._login()
+            await self._secure()
+        return (
+            await self._greeting()
+            or await self._hello()
+            or await self._start_tls()
+            or await self._login()
+        )
 
     def give_up(self) -> None:
         if self._connected:
             self.wire.close()
 
-    def _connect(self) -> None:
+    async def _connect(self) -> None:
         address = (self._settings.host, self._settings.port)
         try:
-            connected = socket.create_connection(address, timeout=self._timeouts.connect)
+            connected = await asyncio.to_thread(  # the look-up of the name blocks
+                socket.create_connection, address, timeout=self._timeouts.connect
+            )
         except (OSError, UnicodeError) as error:
             detail = getattr(error, "strerror", None) or str(error)
             raise BrokenConnection("connect", detail) from None
         self.wire = Wire(connected, self._timeouts)
         self._connected = True
 
-    def _secure(self) -> None:
+    async def _secure(self) -> None:
         context = ssl.create_default_context()
         if not self._settings.verify_certificate:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        self.wire.secure(context, self._settings.host)
+        await self.wire.secure(context, self._settings.host)
 
-    def _greeting(self) -> Refused | None:
-        reply = self.wire.reply("greeting")
+    async def _greeting(self) -> Refused | None:
+        reply = await self.wire.reply("greeting")
         return None if reply.code == 220 else _refused(reply, "greeting")
 
-    def _hello(self) -> Refused | None:
+    async def _hello(self) -> Refused | None:
         name = _own_name(self._settings.helo, self.wire)
-        reply = self._ask(f"EHLO {name}", "ehlo")
+        reply = await self._ask(f"EHLO {name}", "ehlo")
         if reply.code in (500, 502, 504) and self._settings.security != "starttls":
-            reply = self._ask(f"HELO {name}", "ehlo")
+            reply = await self._ask(f"HELO {name}", "ehlo")
         self.extensions = Extensions.of(reply)
         return None if reply.code == 250 else _refused(reply, "ehlo")
 
-    def _start_tls(self) -> Refused | None:
+    async def _start_tls(self) -> Refused | None:
         if self._settings.security != "starttls":
             return None
         if not self.extensions.starttls:
             return Refused("the relay does not offer STARTTLS", False, "starttls", ReplyKind.RELAY)
-        reply = self._ask("STARTTLS", "starttls")
+        reply = await self._ask("STARTTLS", "starttls")
         if reply.code != 220:
             return _refused(reply, "starttls")
-        self._secure()
-        return self._hello()
+        await self._secure()
+        return await self._hello()
 
-    def _login(self) -> Refused | None:
+    async def _login(self) -> Refused | None:
         username, password = self._settings.username, self._settings.password
         if not username:
             return None
         if "PLAIN" in self.extensions.login:
-            reply = self._ask(
+            reply = await self._ask(
                 f"AUTH PLAIN {_base64(f'{chr(0)}{username}{chr(0)}{password}')}", "auth"
             )
         elif "LOGIN" in self.extensions.login:
-            reply = self._login_step_by_step(username, password)
+            reply = await self._login_step_by_step(username, password)
         else:
             detail = "the relay offers neither AUTH PLAIN nor AUTH LOGIN"
             return Refused(detail, False, "auth", ReplyKind.RELAY)
@@ -152,17 +160,17 @@ class _Handshake:
         # Only the code: some servers repeat in their text what was sent to them.
         return Refused(f"{reply.code} the relay refused the login", False, "auth", ReplyKind.RELAY)
 
-    def _login_step_by_step(self, username: str, password: str) -> Reply:
-        reply = self._ask("AUTH LOGIN", "auth")
+    async def _login_step_by_step(self, username: str, password: str) -> Reply:
+        reply = await self._ask("AUTH LOGIN", "auth")
         for secret in (username, password):
             if reply.code != 334:
                 break
-            reply = self._ask(_base64(secret), "auth")
+            reply = await self._ask(_base64(secret), "auth")
         return reply
 
-    def _ask(self, line: str, phase: str) -> Reply:
-        self.wire.send(f"{line}\r\n".encode(), phase)
-        return self.wire.reply(phase)
+    async def _ask(self, line: str, phase: str) -> Reply:
+        await self.wire.send(f"{line}\r\n".encode(), phase)
+        return await self.wire.reply(phase)
 
 
 def _refused(reply: Reply, phase: str) -> Refused:

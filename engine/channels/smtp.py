@@ -7,7 +7,7 @@ content itself is only ever sent after its own 354.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from engine.channels.base import Envelope, Outcome, Refused
 from engine.channels.handshake import Extensions, Session, open_session
@@ -23,7 +23,7 @@ _NOT_STARTED = Refused(
 
 
 class SmtpConnection:
-    """One connection to the relay, opened when first needed and kept over windows. For one thread at a time."""
+    """One connection to the relay, opened when first needed and kept over windows. For one task at a time, in one event loop."""
 
     def __init__(self, settings: SmtpSettings, timeouts: Timeouts | None = None) -> None:
         self._settings = settings
@@ -33,7 +33,7 @@ class SmtpConnection:
             False  # a window was left unfinished: the server waits for something else than MAIL
         )
 
-    def open(self) -> Refused | None:
+    async def open(self) -> Refused | None:
         """Make sure of a usable connection; one that the server closed meanwhile is replaced.
 
         Returns the refusal if there is none to be had. Raises ConfigurationError for impossible settings.
@@ -41,17 +41,17 @@ class SmtpConnection:
         if self._session is not None and (self._midway or not self._session.wire.is_idle()):
             self._drop()
         if self._session is None:
-            opened = open_session(self._settings, self._timeouts)
+            opened = await open_session(self._settings, self._timeouts)
             if isinstance(opened, Refused):
                 return opened
             self._session, self._midway = opened, False
         return None
 
-    def send_window(
+    async def send_window(
         self,
         envelopes: Sequence[Envelope],
         on_transmit: Callable[[int], object] | None = None,
-    ) -> Iterator[tuple[int, Outcome]]:
+    ) -> AsyncIterator[tuple[int, Outcome]]:
         """Send up to eight letters; yields (index, outcome) for every one of them, each as soon as it is known.
 
         `on_transmit(index)` is called just before the content of a letter is written: a letter it was not called for
@@ -61,38 +61,9 @@ class SmtpConnection:
         """
         if len(envelopes) > MAX_WINDOW:
             raise ValueError(f"{len(envelopes)} letters in a window of at most {MAX_WINDOW}")
-        refused = {i: no for i, one in enumerate(envelopes) if (no := bad_address(one))}
-        yield from refused.items()
-        fit = [(i, one) for i, one in enumerate(envelopes) if i not in refused]
-        cause = self.open() if fit else None
-        letters: list[Letter] = []
-        for index, envelope in fit:
-            letter = cause or open_letter(index, envelope, self._extensions)
-            if isinstance(letter, Letter):
-                letters.append(letter)
-            else:
-                yield index, letter
-        yield from self._send(letters, on_transmit)
-
-    def close(self) -> None:
-        """Say QUIT where the server expects a command, and close."""
-        if self._session is not None and not self._midway:
-            with contextlib.suppress(BrokenConnection):
-                self._session.wire.send(b"QUIT\r\n", "rset")
-        self._drop()
-
-    @property
-    def _extensions(self) -> Extensions:
-        return self._session.extensions if self._session else Extensions()
-
-    def _drop(self) -> None:
-        if self._session is not None:
-            self._session.wire.close()
-            self._session = None
-
-    def _send(
-        self, letters: Sequence[Letter], on_transmit: Callable[[int], object] | None
-    ) -> Iterator[tuple[int, Outcome]]:
+        letters, refused = await self._prepare(envelopes)
+        for pair in refused:
+            yield pair
         pipelining = self._extensions.pipelining
         openings = [letter.opening for letter in letters[1:]] if pipelining else []
         written = False
@@ -102,7 +73,7 @@ class SmtpConnection:
                 continue
             following = openings[position] if position < len(openings) else b""
             self._midway = True
-            outcome, goes_on = transact(
+            outcome, goes_on = await transact(
                 self._session.wire,
                 letter,
                 pipelining=pipelining,
@@ -114,3 +85,46 @@ class SmtpConnection:
             if not goes_on:
                 self._drop()
             yield letter.place, outcome
+
+    async def close(self) -> None:
+        """Say QUIT where the server expects a command, and close."""
+        if self._session is not None and not self._midway:
+            with contextlib.suppress(BrokenConnection):
+                await self._session.wire.send(b"QUIT\r\n", "rset")
+        self._drop()
+
+    @property
+    def _extensions(self) -> Extensions:
+        return self._session.extensions if self._session else Extensions()
+
+    def _drop(self) -> None:
+        if self._session is not None:
+            self._session.wire.close()
+            self._session = None
+
+    async def _prepare(
+        self, envelopes: Sequence[Envelope]
+    ) -> tuple[Sequence[Letter], Sequence[tuple[int, Refused]]]:
+        """The letters that can go, in the words of the protocol, and apart from them those that cannot."""
+        letters: list[Letter] = []
+        refused = [(i, no) for i, one in enumerate(envelopes) if (no := bad_address(one))]
+        unfit = {index for index, _ in refused}
+        fit = [(i, one) for i, one in enumerate(envelopes) if i not in unfit]
+        cause = await self.open() if fit else None
+        for index, envelope in fit:
+            letter = cause or open_letter(index, envelope, self._extensions)
+            if isinstance(letter, Letter):
+                letters.append(letter)
+            else:
+                refused.append((index, letter))
+        return letters, refused
+
+
+async def send_one(settings: SmtpSettings, envelope: Envelope) -> Outcome:
+    """Send one letter on a connection of its own. Raises ConfigurationError as `SmtpConnection.open` does."""
+    connection = SmtpConnection(settings)
+    try:
+        [(_, outcome)] = [pair async for pair in connection.send_window([envelope])]
+    finally:
+        await connection.close()
+    return outcome

@@ -71,7 +71,7 @@ def open_letter(place: int, envelope: Envelope, offered: Extensions) -> Letter |
     return Letter(place, opening.encode(), envelope.body)
 
 
-def transact(
+async def transact(
     wire: Wire,
     letter: Letter,
     *,
@@ -87,26 +87,26 @@ def transact(
     """
     offer = _offer_together if pipelining else _offer_step_by_step
     try:
-        refusal = offer(wire, letter.opening, written)
+        refusal = await offer(wire, letter.opening, written)
     except BrokenConnection as broken:
         return Refused(broken.detail, False, broken.phase, ReplyKind.CONNECTION), False
     if refusal is not None:
-        return _refused(refusal.reply, refusal.phase), _recover(wire, refusal, following)
+        return _refused(refusal.reply, refusal.phase), await _recover(wire, refusal, following)
     if on_transmit is not None:
         on_transmit(letter.place)
-    return _hand_over(wire, letter.body, following)
+    return await _hand_over(wire, letter.body, following)
 
 
-def _offer_together(wire: Wire, opening: bytes, written: bool) -> _No | None:
+async def _offer_together(wire: Wire, opening: bytes, written: bool) -> _No | None:
     """The three commands in one write; every reply is read, whatever the first one says."""
     if not written:
-        wire.send(opening, "mail")
+        await wire.send(opening, "mail")
     elif wire.consume(_GO_AHEAD):
         return None
     refusal: _No | None = None
     for phase, wanted in _STEPS:
         try:
-            reply = wire.reply(phase)
+            reply = await wire.reply(phase)
         except BrokenConnection:
             if refusal is None:
                 raise
@@ -122,11 +122,11 @@ def _offer_together(wire: Wire, opening: bytes, written: bool) -> _No | None:
     return refusal
 
 
-def _offer_step_by_step(wire: Wire, opening: bytes, written: bool) -> _No | None:
+async def _offer_step_by_step(wire: Wire, opening: bytes, written: bool) -> _No | None:
     assert not written, "nothing is written ahead without PIPELINING"
     for (phase, wanted), line in zip(_STEPS, opening.splitlines(keepends=True), strict=True):
-        wire.send(line, phase)
-        reply = wire.reply(phase)
+        await wire.send(line, phase)
+        reply = await wire.reply(phase)
         if reply.code // 100 != wanted:
             return _No(phase, _negative(reply, phase))
     _check_in_step(wire)
@@ -146,7 +146,7 @@ def _check_in_step(wire: Wire) -> None:
         raise BrokenConnection("data", "out of step: a reply that nobody asked for")
 
 
-def _recover(wire: Wire, refusal: _No, following: bytes) -> bool:
+async def _recover(wire: Wire, refusal: _No, following: bytes) -> bool:
     """Bring the server back to where it takes MAIL, after a refusal; whether that worked."""
     if refusal.reply.code == 421:  # the server is closing the channel, RFC 5321 §3.8
         return False
@@ -155,28 +155,28 @@ def _recover(wire: Wire, refusal: _No, following: bytes) -> bool:
         commands += b"RSET\r\n"  # the sender was taken: a second MAIL would be refused as nested
     try:
         if commands or following:
-            wire.send(commands + following, "rset")
+            await wire.send(commands + following, "rset")
         if refusal.owes_dot:
-            wire.reply(
+            await wire.reply(
                 "dot"
             )  # whatever it says, no recipient was accepted: nobody gets this empty letter
-        return refusal.phase == "mail" or wire.reply("rset").code == 250
+        return refusal.phase == "mail" or (await wire.reply("rset")).code == 250
     except BrokenConnection:
         return False
 
 
-def _hand_over(wire: Wire, body: bytes, following: bytes) -> tuple[Outcome, bool]:
+async def _hand_over(wire: Wire, body: bytes, following: bytes) -> tuple[Outcome, bool]:
     content = body.replace(b"\r\n.", b"\r\n..")
     if content.startswith(b"."):
         content = b"." + content
     if not content.endswith(b"\r\n"):
         content += b"\r\n"
     try:
-        wire.send(b"".join((content, b".\r\n", following)), "body")
+        await wire.send(b"".join((content, b".\r\n", following)), "body")
     except BrokenConnection as broken:
-        return _cut_off(wire, broken, may_have_dot=broken.handed > len(content)), False
+        return await _cut_off(wire, broken, may_have_dot=broken.handed > len(content)), False
     try:
-        reply = wire.reply("dot")
+        reply = await wire.reply("dot")
     except BrokenConnection as broken:
         return Unknown("dot", broken.detail), False
     return _verdict(reply)
@@ -191,9 +191,9 @@ def _verdict(reply: Reply) -> tuple[Outcome, bool]:
     return _refused(reply, "dot"), reply.code != 421
 
 
-def _cut_off(wire: Wire, broken: BrokenConnection, *, may_have_dot: bool) -> Outcome:
+async def _cut_off(wire: Wire, broken: BrokenConnection, *, may_have_dot: bool) -> Outcome:
     """The write of the content failed: did the final dot leave, and did the server say why?"""
-    reply = wire.last_words()
+    reply = await wire.last_words()
     if reply is not None and (may_have_dot or reply.code >= 400):
         return _verdict(reply)[0]
     if may_have_dot:

@@ -1,22 +1,26 @@
-"""A blocking socket to an SMTP server: writes that know how much the kernel took, and a bounded reader of replies."""
+"""A socket to an SMTP server: writes that know how much the kernel took, and a bounded reader of replies."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import socket
 import ssl
-import struct
-import time
+import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 _LINE_LIMIT = 8_192  # octets; RFC 5321 §4.5.3.1.5 allows 512, real servers go beyond
 _LINES_LIMIT = 128
 _TEXT_LIMIT = 1_000  # characters kept of a reply
-_TLS_RECORD = (
-    16_384  # octets of plain text that one TLS write may have handed over before it failed
-)
+_UNREAD_LIMIT = 1_000_000  # octets that a server may say before anybody reads them
+_READ = 65_536
+_TLS_RECORD = 16_384
+"""Octets of plain text in one TLS record, RFC 8446 §5.1. One write hands over one record at most: what failed is then known
+to the record."""
+_WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _CODES = {str(code).encode(): code for code in range(200, 600)}
 _SEPARATORS = (b" ", b"-", b"\r", b"")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -63,18 +67,23 @@ class BrokenConnection(Exception):
 
 
 class Wire:
-    """One connected socket. Time-outs of a plain socket are the kernel's own (one system call instead of two)."""
+    """One connected socket on the running event loop: non-blocking, because only a socket of our own says how much of a
+    letter the kernel took. It belongs to the loop in which it was made."""
 
     def __init__(self, connected: socket.socket, timeouts: Timeouts) -> None:
-        connected.settimeout(None)
+        connected.setblocking(False)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(timeouts.body))
         self._socket = connected
         self._timeouts = timeouts
-        self._secure = False
-        self._waiting = -1.0  # the receive time-out now set
+        self._loop = asyncio.get_running_loop()
+        self._at_once = sys.maxsize  # octets of one write
         self._buffer = b""
         self._at = 0
+        self._ended = ""  # why nothing more will come
+        self._waiter: asyncio.Future[bool] | None = (
+            None  # its result: whether something came in time
+        )
+        self._loop.add_reader(connected.fileno(), self._arrived)
 
     @property
     def local_address(self) -> str:
@@ -85,41 +94,45 @@ class Wire:
         """Whether octets of the server are buffered that no reply has taken yet."""
         return self._at < len(self._buffer)
 
-    def secure(self, context: ssl.SSLContext, host: str) -> None:
+    async def secure(self, context: ssl.SSLContext, host: str) -> None:
         """Start TLS on this connection. Raises BrokenConnection, also when plain text was slipped in before it."""
         if self.unread:
             raise BrokenConnection("tls", "the server sent plain text after its reply to STARTTLS")
+        self._loop.remove_reader(self._socket.fileno())
         try:
             self._socket.settimeout(self._timeouts.tls)
-            self._socket = context.wrap_socket(self._socket, server_hostname=host)
+            self._socket = await asyncio.to_thread(
+                context.wrap_socket, self._socket, server_hostname=host
+            )
         except (OSError, ValueError) as error:
             raise BrokenConnection("tls", _describe(error, self._timeouts.tls)) from None
-        self._secure = True
-        self._waiting = -1.0
+        self._socket.setblocking(False)
+        self._at_once = _TLS_RECORD
+        self._loop.add_reader(self._socket.fileno(), self._arrived)
 
-    def send(self, data: bytes, phase: str) -> None:
+    async def send(self, data: bytes, phase: str) -> None:
         """Hand all of `data` to the kernel. Raises BrokenConnection with how much of it may have left."""
         sent = 0
-        try:
-            if self._secure:
-                self._wait(self._timeouts.body)
-            sent = self._socket.send(data)
-            while sent < len(data):
-                sent += self._socket.send(memoryview(data)[sent:])
-        except OSError as error:
-            # A plain send that fails took nothing. Under TLS one record may have gone out before the failure.
-            handed = sent + (_TLS_RECORD if self._secure else 0)
-            raise BrokenConnection(phase, _describe(error, self._timeouts.body), handed) from None
+        while sent < len(data):
+            try:
+                piece = memoryview(data)[sent : sent + self._at_once]
+                sent += self._socket.send(piece)
+            except _WOULD_BLOCK:
+                if not await self._writable(self._timeouts.body):
+                    detail = f"no progress within {self._timeouts.body:g} s"
+                    raise BrokenConnection(phase, detail, self._handed(sent)) from None
+            except OSError as error:
+                raise BrokenConnection(phase, _describe(error, 0), self._handed(sent)) from None
 
-    def reply(self, phase: str, patience: float | None = None) -> Reply:
+    async def reply(self, phase: str, patience: float | None = None) -> Reply:
         """The next reply, waiting `patience` seconds or as long as `phase` allows. Raises BrokenConnection."""
         end = self._buffer.find(b"\n", self._at)
         if end < 0:
-            end = self._fill(phase, patience or self._allowed(phase))
+            end = await self._fill(phase, patience or self._allowed(phase))
         line = self._buffer[self._at : end]
         self._at = end + 1
         if line[3:4] == b"-":
-            return self._several_lines(line, phase, patience or self._allowed(phase))
+            return await self._several_lines(line, phase, patience or self._allowed(phase))
         return _single(line) or _unreadable(line, phase)
 
     def consume(self, usual: re.Pattern[bytes]) -> bool:
@@ -129,80 +142,103 @@ class Wire:
             return True
         return False
 
-    def last_words(self) -> Reply | None:
+    async def last_words(self) -> Reply | None:
         """What the server said before it hung up, if anything; for a connection whose write failed."""
         try:
-            return self.reply("dot", patience=1.0)
+            return await self.reply("dot", patience=1.0)
         except BrokenConnection:
             return None
 
     def is_idle(self) -> bool:
-        """Whether the connection still stands and the server has said nothing of its own accord."""
-        if self.unread:
-            return False
-        try:
-            if self._secure:
-                self._socket.settimeout(0)
-                self._waiting = 0.0
-                self._socket.recv(1)
-            else:
-                self._socket.recv(1, socket.MSG_DONTWAIT)
-        except (BlockingIOError, ssl.SSLWantReadError):
-            return True
-        except OSError:
-            return False
-        return False  # the end, or a 421 that nobody asked for
+        """Whether the connection still stands and the server has said nothing of its own accord (the end, or a 421
+        that nobody asked for)."""
+        if not self._ended:
+            self._arrived()
+        return not self.unread and not self._ended
 
     def close(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket.fileno())
         with contextlib.suppress(OSError):
             self._socket.close()
 
-    def _fill(self, phase: str, patience: float) -> int:
-        """Read until the buffer holds a whole line; return where it ends."""
-        deadline = 0.0
-        rest = self._buffer[self._at :]
-        while True:
-            left = patience if not deadline else deadline - time.monotonic()
-            if left <= 0:
-                raise BrokenConnection(phase, f"no reply within {patience:g} s")
-            chunk = self._receive(phase, left)
-            end = chunk.find(b"\n")
-            self._buffer, self._at = rest + chunk, 0
-            if end >= 0:
-                return len(rest) + end
-            rest = self._buffer
-            if len(rest) > _LINE_LIMIT:
-                raise BrokenConnection(phase, "unreadable reply: a line without an end")
-            deadline = deadline or time.monotonic() + patience
-
-    def _receive(self, phase: str, patience: float) -> bytes:
+    def _arrived(self) -> None:
+        """Read what there is; the loop calls it when there is something."""
         try:
-            self._wait(patience)
-            chunk = self._socket.recv(_LINE_LIMIT)
-        except OSError as error:
-            raise BrokenConnection(phase, _describe(error, patience)) from None
-        if not chunk:
-            raise BrokenConnection(phase, "the server closed the connection")
-        return chunk
-
-    def _wait(self, seconds: float) -> None:
-        if seconds == self._waiting:
+            chunk = self._socket.recv(
+                _READ
+            )  # more than a TLS record: nothing stays unseen in the TLS layer
+        except _WOULD_BLOCK:
             return
-        if self._secure:  # OpenSSL would wait for ever on a socket with a kernel time-out
-            self._socket.settimeout(seconds)
-        else:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(seconds))
-        self._waiting = seconds
+        except OSError as error:
+            self._end(_describe(error, 0))
+            return
+        if not chunk:
+            self._end("the server closed the connection")
+            return
+        self._buffer, self._at = self._buffer[self._at :] + chunk, 0
+        if len(self._buffer) > _UNREAD_LIMIT:
+            self._end("unreadable reply: it does not end")
+        self._wake(came=True)
 
-    def _several_lines(self, first: bytes, phase: str, patience: float) -> Reply:
+    def _end(self, why: str) -> None:
+        self._ended = why
+        self._loop.remove_reader(self._socket.fileno())
+        self._wake(came=True)
+
+    def _wake(self, *, came: bool) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(came)
+
+    async def _fill(self, phase: str, patience: float) -> int:
+        """Wait until the buffer holds a whole line; return where it ends."""
+        deadline = self._loop.time() + patience
+        while (end := self._buffer.find(b"\n", self._at)) < 0:
+            if len(self._buffer) - self._at > _LINE_LIMIT:
+                raise BrokenConnection(phase, "unreadable reply: a line without an end")
+            if self._ended:
+                raise BrokenConnection(phase, self._ended)
+            if not await self._something(deadline):
+                raise BrokenConnection(phase, f"no reply within {patience:g} s")
+        return end
+
+    async def _something(self, deadline: float) -> bool:
+        """Wait until something has arrived; False when the time is up first."""
+        self._waiter = self._loop.create_future()
+        timer = self._loop.call_at(deadline, partial(self._wake, came=False))
+        try:
+            return await self._waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    async def _writable(self, patience: float) -> bool:
+        """Wait until the kernel takes more; False when the time is up first."""
+        ready = asyncio.Event()
+        number = self._socket.fileno()
+        self._loop.add_writer(number, ready.set)
+        try:
+            async with asyncio.timeout(patience):
+                await ready.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._loop.remove_writer(number)
+        return True
+
+    def _handed(self, sent: int) -> int:
+        """A plain write that fails took nothing; under TLS the record that failed may have gone out."""
+        return sent + (_TLS_RECORD if self._at_once == _TLS_RECORD else 0)
+
+    async def _several_lines(self, first: bytes, phase: str, patience: float) -> Reply:
         lines = [first]
-        deadline = time.monotonic() + patience
+        deadline = self._loop.time() + patience
         while lines[-1][3:4] == b"-":
             if len(lines) >= _LINES_LIMIT:
                 raise BrokenConnection(phase, "unreadable reply: it does not end")
             end = self._buffer.find(b"\n", self._at)
             if end < 0:
-                end = self._fill(phase, max(deadline - time.monotonic(), 0.001))
+                end = await self._fill(phase, max(deadline - self._loop.time(), 0.001))
             lines.append(self._buffer[self._at : end])
             self._at = end + 1
         return _joined(lines) or _unreadable(lines[-1], phase)
@@ -250,9 +286,3 @@ def _describe(error: Exception, seconds: float) -> str:
     if isinstance(error, ssl.SSLError):
         return f"TLS: {error.reason or 'closed'}"
     return str(getattr(error, "strerror", None) or error)
-
-
-def _timeval(seconds: float) -> bytes:
-    whole = int(seconds)
-    micro = int((seconds - whole) * 1_000_000)
-    return struct.pack("@ll", whole, micro if whole or micro else 1)  # zero would mean for ever

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -99,6 +100,7 @@ def _embedded_broker() -> Answer:
 def _smtp(session: Session) -> Answer:
     """Connect, EHLO, TLS and login as a send would; nothing is sent."""
     from engine.channels.base import Refused
+    from engine.channels.handshake import Session as SmtpSession
     from engine.channels.handshake import open_session
     from engine.channels.wire import Timeouts
 
@@ -107,10 +109,16 @@ def _smtp(session: Session) -> Answer:
         return "error", "no server is named: set smtp.host (`up` will not start)"
     where = f"{smtp.host}:{smtp.port}"
     patience = dict.fromkeys(("connect", "greeting", "ehlo", "starttls", "tls", "auth"), _TIMEOUT)
-    opened = open_session(smtp, Timeouts(**patience))
+
+    async def look() -> SmtpSession | Refused:
+        opened = await open_session(smtp, Timeouts(**patience))
+        if not isinstance(opened, Refused):
+            opened.wire.close()
+        return opened
+
+    opened = asyncio.run(look())
     if isinstance(opened, Refused):
         return "error", f"{where}: {opened.reply} (at {opened.phase})"
-    opened.wire.close()
     if not opened.extensions.pipelining:
         return "warning", f"{where} answers; without PIPELINING it takes one command at a time"
     return "ok", f"{where} answers, with PIPELINING"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
 from engine.channels.base import Envelope, Outcome
-from engine.channels.smtp import SmtpConnection
+from engine.channels.smtp import send_one
 from engine.cli.context import Session
 from engine.cli.rendered import (
     NOBODY,
@@ -61,12 +62,7 @@ def _email(
         )
     )
     envelope = Envelope(NOBODY, envelope_sender(session.settings, step), to, body)
-    connection = SmtpConnection(session.settings.smtp)
-    try:
-        [(_, outcome)] = connection.send_window([envelope])
-    finally:
-        connection.close()
-    return outcome
+    return asyncio.run(send_one(session.settings.smtp, envelope))
 
 
 def _sms(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from engine.delivery.letters import Letter
 
@@ -20,61 +22,54 @@ class Batch:
     """Letters that connections pull from, and the count by which the claimer knows that all are done with."""
 
     left: int
-    done: threading.Event = field(default_factory=threading.Event)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    done: threading.Event = field(default_factory=threading.Event)  # the claimer is another thread
 
     def finish(self, count: int) -> None:
-        with self.lock:
-            self.left -= count
-            if self.left <= 0:
-                self.done.set()
+        self.left -= count
+        if self.left <= 0:
+            self.done.set()
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     letter: Letter
     batch: Batch
 
 
 class Lane:
-    """The letters of one channel that wait for a connection of this process, in order of `send_at`."""
+    """The letters of one channel that wait for a connection of this process, in order of `send_at`. It lives in the
+    event loop of the connections; no other thread touches it."""
 
     def __init__(self) -> None:
         self.failures = 0  # times in a row that the way out could not be opened
         self._jobs: deque[Job] = deque()
-        self._changed = threading.Condition()
+        self._waiting: list[asyncio.Event] = []
         self._closed = False
 
     def put(self, jobs: Sequence[Job]) -> None:
-        with self._changed:
-            self._jobs.extend(jobs)
-            self._changed.notify_all()
+        self._jobs.extend(jobs)
+        self._wake()
 
     def close(self) -> None:
         """Hand out nothing more; what is left goes back to planned."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._closed = True
+        self._wake()
 
     def drain(self) -> list[Job]:
-        with self._changed:
-            left = list(self._jobs)
-            self._jobs.clear()
+        left = list(self._jobs)
+        self._jobs.clear()
         return left
 
     def has_due(self, now: datetime) -> bool:
-        with self._changed:
-            return not self._closed and bool(self._jobs) and self._jobs[0].letter.row.send_at <= now
+        return not self._closed and bool(self._jobs) and self._jobs[0].letter.row.send_at <= now
 
-    def take(self, now: Callable[[], datetime]) -> list[Job] | None:
+    async def take(self, now: Callable[[], datetime]) -> list[Job] | None:
         """The next window that may go by now; waits for one. None when the lane is closed."""
-        with self._changed:
-            while not self._closed:
-                window = self._due(now())
-                if window:
-                    return window
-                self._changed.wait(self._patience(now()))
-            return None
+        while not self._closed:
+            window = self._due(now())
+            if window:
+                return window
+            await self._change(self._patience(now()))
+        return None
 
     def _due(self, now: datetime) -> list[Job]:
         window: list[Job] = []
@@ -82,8 +77,23 @@ class Lane:
             window.append(self._jobs.popleft())
         return window
 
-    def _patience(self, now: datetime) -> float:
+    def _patience(self, now: datetime) -> float | None:
         if not self._jobs:
-            return IDLE_SECONDS
+            return None
         ahead: timedelta = self._jobs[0].letter.row.send_at - now
         return min(IDLE_SECONDS, max(0.001, ahead.total_seconds()))
+
+    async def _change(self, patience: float | None) -> None:
+        changed = asyncio.Event()
+        self._waiting.append(changed)
+        try:
+            async with asyncio.timeout(patience):
+                await changed.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._waiting.remove(changed)
+
+    def _wake(self) -> None:
+        for changed in self._waiting:
+            changed.set()

@@ -7,10 +7,11 @@ connections cost one commit. A window is never transmitted before its mark is co
 
 from __future__ import annotations
 
-import queue
-import threading
+import asyncio
+from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -52,35 +53,30 @@ class PutOff:
     reason: str
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class _Request:
     results: Sequence[Result]
     begin: Sequence[int]
     blocked: Mapping[int, str]
     put_off: PutOff | None
-    done: threading.Event = field(default_factory=threading.Event)
-    began: Mapping[int, int] = field(default_factory=dict)
-    error: BaseException | None = None
+    began: asyncio.Future[Mapping[int, int]]
 
 
 class Ledger:
-    """Group commits for one worker process. Thread-safe."""
+    """Group commits for one worker process, asked for from its event loop, made in a thread of its own."""
 
     def __init__(self, store: Store, clock: Clock, worker: str, message_host: str) -> None:
         self._store, self._clock, self._worker = store, clock, worker
         self._host = message_host
-        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._write_on, name="ledger", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
+        self._waiting: deque[_Request] = deque()
+        self._pen = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._writing: asyncio.Task[None] | None = None
 
     def stop(self) -> None:
         """Write what was asked for so far, then end."""
-        self._requests.put(None)
-        self._thread.join()
+        self._pen.shutdown()
 
-    def turn(
+    async def turn(
         self,
         results: Sequence[Result],
         begin: Sequence[int] = (),
@@ -93,38 +89,28 @@ class Ledger:
         Returns the ids that are really ours to send, with their attempt number: what an operator paused or another
         process recovered in the meantime is not among them.
         """
-        request = _Request(results, begin, blocked or {}, put_off)
-        self._requests.put(request)
-        request.done.wait()
-        if request.error is not None:
-            raise request.error
-        return request.began
+        loop = asyncio.get_running_loop()
+        request = _Request(results, begin, blocked or {}, put_off, loop.create_future())
+        self._waiting.append(request)
+        if self._writing is None or self._writing.done():
+            self._writing = loop.create_task(self._write_on())
+        return await request.began
 
-    def _write_on(self) -> None:
-        ending = False
-        while not ending:
-            batch = [self._requests.get()]
-            while len(batch) < _MOST_AT_ONCE and not self._requests.empty():
-                batch.append(self._requests.get())
-            ending = None in batch
-            requests = [request for request in batch if request is not None]
-            if requests:
-                self._answer(requests)
-
-    def _answer(self, requests: Sequence[_Request]) -> None:
-        try:
-            began = self._commit(requests)
-        except BaseException as error:
-            _log.error("ledger.failed", error=str(error))
-            for request in requests:
-                request.error = error
-        else:
-            for request in requests:
-                request.began = {
-                    number: began[number] for number in request.begin if number in began
-                }
-        for request in requests:
-            request.done.set()
+    async def _write_on(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            requests = [
+                self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_AT_ONCE))
+            ]
+            try:
+                began = await loop.run_in_executor(self._pen, self._commit, requests)
+            except Exception as error:
+                _log.error("ledger.failed", error=str(error))
+                for request in requests:
+                    request.began.set_exception(error)
+            else:
+                for request in requests:
+                    request.began.set_result({n: began[n] for n in request.begin if n in began})
 
     @waits_out_an_outage
     def _commit(self, requests: Sequence[_Request]) -> Mapping[int, int]:

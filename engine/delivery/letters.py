@@ -7,18 +7,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parseaddr
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, select
 
 from engine.channels.base import Envelope
 from engine.definitions.campaign import Step
 from engine.errors import ConfigurationError
-from engine.rendering.context import MessageData, customer_context, item_context, order_context
+from engine.rendering.context import (
+    CUSTOMER_COLUMNS,
+    MessageData,
+    customer_context,
+    item_context,
+    order_context,
+)
 from engine.rendering.email import EmailCompiler
 from engine.rendering.sms import SmsCompiler
 from engine.settings import Settings
@@ -26,10 +31,16 @@ from engine.store.catalog import Version
 from engine.store.tables import customers, deliveries, order_items, orders
 from engine.tokens import Signer
 
+_ROW = (
+    deliveries.c.id, deliveries.c.public_id, deliveries.c.run_id, deliveries.c.customer_id,
+    deliveries.c.order_id, deliveries.c.digest, deliveries.c.channel, deliveries.c.channel_index,
+    deliveries.c.address_hash, deliveries.c.attempts, deliveries.c.not_after, deliveries.c.send_at,
+)  # fmt: skip
+_CUSTOMER = tuple(customers.c[name] for name in ("id", *CUSTOMER_COLUMNS))
 
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """One claimed delivery, not rendered yet. `row` is the delivery's row."""
+
+class Letter(NamedTuple):
+    """One claimed delivery, not rendered yet. `row` holds what the sending needs of the delivery's row."""
 
     row: Any
     version: Version
@@ -42,8 +53,7 @@ class Letter:
         return self.version.definition.steps[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
+class Rendered(NamedTuple):
     envelope: Envelope
     parts: int | None  # SMS parts
 
@@ -53,7 +63,7 @@ def load_letters(
 ) -> list[Letter]:
     """The rows of a batch that this worker claimed, in the order in which they may go. `version_of` is by digest."""
     rows = connection.execute(
-        select(deliveries)
+        select(*_ROW)
         .where(
             deliveries.c.batch == batch,
             deliveries.c.worker == worker,
@@ -78,11 +88,11 @@ def load_letters(
 
 def _customers(connection: Connection, batch: str) -> Mapping[int, Mapping[str, Any]]:
     rows = connection.execute(
-        select(customers)
+        select(*_CUSTOMER)
         .join(deliveries, deliveries.c.customer_id == customers.c.id)
         .where(deliveries.c.batch == batch)
     )
-    return {row["id"]: _named(row) for row in rows.mappings()}
+    return {row.id: row._asdict() for row in rows}
 
 
 def _orders(connection: Connection, ids: Iterable[int]) -> Mapping[int, Mapping[str, Any]]:
@@ -90,7 +100,7 @@ def _orders(connection: Connection, ids: Iterable[int]) -> Mapping[int, Mapping[
     if not wanted:
         return {}
     rows = connection.execute(select(orders).where(orders.c.id.in_(wanted)))
-    return {row["id"]: _named(row) for row in rows.mappings()}
+    return {row.id: row._asdict() for row in rows}
 
 
 def _items(connection: Connection, ids: Iterable[int]) -> Mapping[int, Sequence[Mapping[str, Any]]]:
@@ -98,20 +108,17 @@ def _items(connection: Connection, ids: Iterable[int]) -> Mapping[int, Sequence[
     found: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
     if wanted:
         query = select(order_items).where(order_items.c.order_id.in_(wanted))
-        for row in connection.execute(query.order_by(order_items.c.position)).mappings():
-            found[row["order_id"]].append(item_context(_named(row)))
+        for row in connection.execute(query.order_by(order_items.c.position)):
+            found[row.order_id].append(item_context(row._asdict()))
     return found
 
 
-def _named(row: RowMapping) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", row)  # its keys are the columns' names
-
-
 class Writer:
-    """Renders letters. One per worker process; compiling is guarded by the GIL and harmless to do twice."""
+    """Renders letters. One per worker process."""
 
     def __init__(self, settings: Settings, signer: Signer, timezone: str) -> None:
         self._settings, self._signer, self._timezone = settings, signer, timezone
+        self._host = message_host(settings)
         self._email: dict[str, EmailCompiler] = {}
         self._sms: dict[str, SmsCompiler] = {}
 
@@ -119,7 +126,7 @@ class Writer:
         """The envelope for the wire. Raises RenderingError on the customer's data or a broken template."""
         data = MessageData(
             delivery=letter.row.public_id,
-            message_id=f"<{letter.row.public_id}@{message_host(self._settings)}>",
+            message_id=f"<{letter.row.public_id}@{self._host}>",
             customer=customer_context(letter.customer),
             order=order_context(letter.order) if letter.order is not None else None,
             items=letter.items,

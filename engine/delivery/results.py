@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from engine.channels.base import Accepted, Outcome, Refused, Unknown
 
@@ -31,8 +31,7 @@ class End(StrEnum):
     UNCERTAIN = "uncertain"
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """What was handed over: the row's identity, and what decides about a retry."""
 
     id: int
@@ -48,8 +47,7 @@ class Sent:
     parts: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     sent: Sent
     end: End
     at: datetime

@@ -6,11 +6,13 @@ recorded. What a process can leave uncertain when it dies is therefore at most e
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
+import uvloop
 from sqlalchemy import Connection, select, update
 
 from engine.channels.base import Envelope, Outcome, Refused
@@ -31,21 +33,22 @@ HEARTBEAT_SECONDS = 3.0
 
 
 class Transport(Protocol):
-    """One way out, used by one thread: an SMTP connection or a gateway."""
+    """One way out, used by one task: an SMTP connection or a gateway."""
 
-    def open(self) -> Refused | None:
+    async def open(self) -> Refused | None:
         """Make sure of a usable connection, or say why there is none."""
 
-    def send_window(self, envelopes: Sequence[Envelope]) -> Iterator[tuple[int, Outcome]]:
+    def send_window(self, envelopes: Sequence[Envelope]) -> AsyncIterator[tuple[int, Outcome]]:
         """Hand over up to eight; yield (place in the window, outcome) as each becomes known."""
 
-    def close(self) -> None: ...
+    async def close(self) -> None: ...
 
 
 class Sender:
     """Everything that one worker process sends with. `transports`: per channel, one factory call per connection.
 
-    `failed` is set where a connection's thread broke unexpectedly: the process has to stop then.
+    All connections live in one event loop, in one thread: handing the interpreter around between a thread for each of
+    them cost more than the sending. `failed` is set where a connection broke unexpectedly: the process has to stop then.
     """
 
     def __init__(
@@ -61,41 +64,30 @@ class Sender:
         self._reader, self._writer_for = CatalogReader(), writer
         self._writer: Writer | None = None
         self._ledger = Ledger(store, clock, worker, message_host)
+        self._transports = transports
         self._lanes = {channel: Lane() for channel in transports}
-        self._threads = [
-            threading.Thread(
-                target=self._carry, args=(channel, make), name=f"{channel}-{place}", daemon=True
-            )
-            for channel, makers in transports.items()
-            for place, make in enumerate(makers)
-        ]
+        self._loop = uvloop.new_event_loop()
         self.failed = threading.Event()
         self._stopping, self._ended = threading.Event(), threading.Event()
+        self._line = threading.Thread(target=self._run, name="line", daemon=True)
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def start(self) -> None:
         self._heartbeat()
-        for thread in (*self._threads, self._heart):
-            thread.start()
-        self._ledger.start()
+        self._line.start()
+        self._heart.start()
 
     def stop(self) -> None:
         """Finish the windows that are on the wire, give everything else back, leave nothing uncertain."""
         self._stopping.set()
-        for lane in self._lanes.values():
-            lane.close()
-        for thread in self._threads:
-            thread.join()
-        self._ledger.stop()
-        for lane in self._lanes.values():
-            for job in lane.drain():
-                job.batch.finish(1)
+        self._loop.call_soon_threadsafe(self._close_lanes)
+        self._line.join()
         self._ended.set()
         self._heart.join()
         self._give_back_all()
 
     def send_batch(self, batch: str) -> int:
-        """Claim a batch and return when everything in it has been handed over, put off or given back.
+        """Claim a batch and return when everything in it has been handed over, put off or given back. For any thread.
 
         Returns how many letters this worker took up: 0 where the batch was taken before, or is no longer queued.
         """
@@ -105,17 +97,44 @@ class Sender:
         if not letters:
             return 0
         work = Batch(left=len(letters))
+        try:
+            self._loop.call_soon_threadsafe(self._take_up, letters, work)
+        except (
+            RuntimeError
+        ):  # the loop has ended meanwhile: the dispatcher takes the rows back from a retired worker
+            return 0
+        while not work.done.wait(IDLE_SECONDS) and not self._ended.is_set():
+            pass
+        return len(letters)
+
+    def _take_up(self, letters: Sequence[Letter], work: Batch) -> None:
         for channel, lane in self._lanes.items():
             mine = [Job(letter, work) for letter in letters if letter.row.channel == channel]
             if mine:
                 lane.put(mine)
-        self._wait(work)
-        return len(letters)
 
-    def _wait(self, work: Batch) -> None:
-        while not work.done.wait(IDLE_SECONDS):
-            if self._stopping.is_set() and not any(thread.is_alive() for thread in self._threads):
-                return
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._carry_all())
+
+    async def _carry_all(self) -> None:
+        """Every connection's life, until the lanes are closed."""
+        await asyncio.gather(
+            *(
+                self._carry(self._lanes[channel], make())
+                for channel, makers in self._transports.items()
+                for make in makers
+            )
+        )
+        self._ledger.stop()
+        for lane in self._lanes.values():
+            for job in lane.drain():
+                job.batch.finish(1)
+
+    def _close_lanes(self) -> None:
+        for lane in self._lanes.values():
+            lane.close()
 
     def _claim(self, batch: str) -> list[Letter]:
         """The letters of a batch that are ours to send, after the last check."""
@@ -148,7 +167,7 @@ class Sender:
             letters = self._load(connection, batch)
             policy = self._reader.read(connection).policy
             keys = [
-                (one.row.address_hash, one.row.channel, one.row._mapping["class"])
+                (one.row.address_hash, one.row.channel, one.version.definition.message_class)
                 for one in letters
             ]
             allowed = permissions(connection, policy, set(keys))
@@ -185,52 +204,56 @@ class Sender:
         versions = {digest: catalog.version(connection, digest) for digest in digests}
         return load_letters(connection, batch, self._worker, versions)
 
-    def _carry(self, channel: str, make: Callable[[], Transport]) -> None:
+    async def _carry(self, lane: Lane, transport: Transport) -> None:
         """One connection's life: window after window, recording the last one as it marks the next."""
-        lane, transport = self._lanes[channel], make()
         results: list[Result] = []
         try:
-            while (window := self._next_window(lane, results)) is not None:
-                results = self._hand_over(lane, transport, window, results)
+            while (window := await self._next_window(lane, results)) is not None:
+                results = await self._hand_over(lane, transport, window, results)
             if results:
-                self._ledger.turn(results)
+                await self._ledger.turn(results)
         except Exception:
-            # Nothing that this thread had marked can be trusted now: the process must end, so that its lease does,
+            # Nothing that this connection had marked can be trusted now: the process must end, so that its lease does,
             # and recovery takes up its rows.
-            _log.exception("send.connection_failed", channel=channel)
+            _log.exception("send.connection_failed")
             self.failed.set()
         finally:
-            transport.close()
+            await transport.close()
 
-    def _next_window(self, lane: Lane, results: list[Result]) -> list[Job] | None:
+    async def _next_window(self, lane: Lane, results: list[Result]) -> list[Job] | None:
         if results and not lane.has_due(self._clock.now()):
-            self._ledger.turn(results)
+            await self._ledger.turn(results)
             results.clear()
-        return lane.take(self._clock.now)
+        return await lane.take(self._clock.now)
 
-    def _hand_over(
+    async def _hand_over(
         self, lane: Lane, transport: Transport, window: list[Job], results: Sequence[Result]
     ) -> list[Result]:
         """Render, mark, transmit. Returns the results, which are recorded with the next window's mark."""
-        away = transport.open()
+        away = await transport.open()
         if away is not None:
-            self._put_off(lane, [*window, *lane.drain()], away, results)
+            await self._put_off(lane, [*window, *lane.drain()], away, results)
             return []
         lane.failures = 0
         rendered, blocked = self._render(window)
-        began = self._ledger.turn(results, [job.letter.row.id for job, _ in rendered], blocked)
+        began = await self._ledger.turn(
+            results, [job.letter.row.id for job, _ in rendered], blocked
+        )
         going = [
             (_sent(job.letter, letter, began[job.letter.row.id]), letter.envelope)
             for job, letter in rendered
             if job.letter.row.id in began
         ]
-        outcomes = transport.send_window([envelope for _, envelope in going]) if going else ()
-        ended = [judge(going[place][0], outcome, self._clock.now()) for place, outcome in outcomes]
+        ended = []
+        if going:
+            outcomes = transport.send_window([envelope for _, envelope in going])
+            async for place, outcome in outcomes:
+                ended.append(judge(going[place][0], outcome, self._clock.now()))
         for job in window:
             job.batch.finish(1)
         return ended
 
-    def _put_off(
+    async def _put_off(
         self, lane: Lane, jobs: list[Job], away: Refused, results: Sequence[Result]
     ) -> None:
         """The relay cannot be reached: give back all that waits for it, untried, and leave it alone for a while."""
@@ -238,7 +261,7 @@ class Sender:
         ids = [job.letter.row.id for job in jobs]
         until = self._clock.now() + relay_away_for(lane.failures)
         reason = f"relay away: {away.phase}: {away.reply}"[:300]
-        self._ledger.turn(results, put_off=PutOff(ids, until, reason))
+        await self._ledger.turn(results, put_off=PutOff(ids, until, reason))
         _log.warning("send.relay_away", phase=away.phase, reply=away.reply, put_off=len(ids))
         for job in jobs:
             job.batch.finish(1)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from engine.channels.base import Envelope, Outcome, Refused
-from engine.channels.sms_development import DevelopmentGateway
 from engine.channels.smtp import SmtpConnection
 from engine.delivery.send import Transport
 from engine.settings import Settings
+
+if TYPE_CHECKING:
+    from engine.channels.sms_development import DevelopmentGateway
 
 _SMS_CONNECTIONS = 2
 
@@ -17,22 +21,31 @@ class SmsTransport:
     """A gateway as a transport: one request per message. The envelope's `sender` is the gateway's message type, its
     `delivery` the reference that the gateway takes once."""
 
-    def __init__(self, gateway: DevelopmentGateway) -> None:
-        self._gateway = gateway
+    def __init__(self, connect: Callable[[], DevelopmentGateway]) -> None:
+        self._connect = connect
+        self._gateway: DevelopmentGateway | None = None
 
-    def open(self) -> Refused | None:
+    async def open(self) -> Refused | None:
+        if self._gateway is None:
+            self._gateway = await asyncio.to_thread(self._connect)
         return None  # a gateway that is away says so at the first message, before anything was sent
 
-    def send_window(self, envelopes: Sequence[Envelope]) -> Iterator[tuple[int, Outcome]]:
-        for place, envelope in enumerate(envelopes):
-            text = envelope.body.decode()
+    async def send_window(
+        self, envelopes: Sequence[Envelope]
+    ) -> AsyncIterator[tuple[int, Outcome]]:
+        assert self._gateway is not None, "open comes first"
+        for place, one in enumerate(envelopes):
+            text = one.body.decode()
             yield (
                 place,
-                self._gateway.send(envelope.recipient, text, envelope.delivery, envelope.sender),
+                await asyncio.to_thread(
+                    self._gateway.send, one.recipient, text, one.delivery, one.sender
+                ),
             )
 
-    def close(self) -> None:
-        self._gateway.close()
+    async def close(self) -> None:
+        if self._gateway is not None:
+            self._gateway.close()
 
 
 def transports(
@@ -44,8 +57,12 @@ def transports(
         "email": [lambda: SmtpConnection(settings.smtp)] * max(1, connections)
     }
     if settings.sms.gateway == "development":
-        callback = f"{settings.web_url}/hooks/development"
-        ways["sms"] = [
-            lambda: SmsTransport(DevelopmentGateway(settings.sms, callback))
-        ] * _SMS_CONNECTIONS
+        ways["sms"] = [lambda: SmsTransport(lambda: _gateway(settings))] * _SMS_CONNECTIONS
     return ways
+
+
+def _gateway(settings: Settings) -> DevelopmentGateway:
+    # Imported with the first text message: a worker that only sends mail needs no HTTP client, which weighs 10 MiB.
+    from engine.channels.sms_development import DevelopmentGateway
+
+    return DevelopmentGateway(settings.sms, f"{settings.web_url}/hooks/development")

@@ -25,6 +25,8 @@ _ORDER_VALUES = (
 _ITEM_TEXTS = ("sku", "title", "category", "brand", "size")
 _ITEM_VALUES = ("quantity", "price")
 
+CUSTOMER_COLUMNS = ("ref", *_CUSTOMER_TEXTS, "joined_at", "attributes")
+"""What `customer_context` reads of a row of `customers`."""
 CUSTOMER_KEYS = frozenset({"id", *_CUSTOMER_TEXTS, "joined_at", "attributes"})
 ORDER_KEYS = frozenset({"id", *_ORDER_TEXTS, *_ORDER_VALUES, "attributes"})
 ITEM_KEYS = frozenset({*_ITEM_TEXTS, *_ITEM_VALUES})

@@ -20,10 +20,10 @@ import httpx
 import pytest
 from selectolax.lexbor import LexborHTMLParser
 
-from engine.channels.base import Accepted, Envelope
-from engine.channels.smtp import SmtpConnection
+from engine.channels.base import Accepted, Envelope, Outcome
 from engine.errors import ConfigurationError
 from engine.settings import InboxSettings, Settings, SmtpSettings
+from tests.smtp_line import SmtpLine
 from workers.inbox.page import static_page
 from workers.inbox.server import run, serve
 
@@ -98,15 +98,18 @@ def mail(subject: str = "老客专享", html: str = "<p>您好</p>", text: str =
 
 def test_a_mail_is_on_disk_as_it_was_sent_before_its_sender_gets_the_250(inbox: Inbox) -> None:
     body = b"X-Delivery-Id: d-7\r\nSubject: dots\r\n\r\n.\r\n..two\r\n\xe9\x9b\x81\r\n"
-    connection = SmtpConnection(SmtpSettings(host="127.0.0.1", port=inbox.settings.inbox.smtp_port))
+    connection = SmtpLine(SmtpSettings(host="127.0.0.1", port=inbox.settings.inbox.smtp_port))
     envelopes = [Envelope("d-7", "bounce@shop.example", "li+x@shop.example", body)] * 3
-    for index, outcome in connection.send_window(envelopes):
+
+    def look(place: int, outcome: Outcome) -> None:
         assert isinstance(outcome, Accepted)
-        (stored,) = inbox.folder.glob(f"{index + 1:04d}-*.eml")
-        assert stored.name == f"{index + 1:04d}-li+x@shop.example.eml"
+        (stored,) = inbox.folder.glob(f"{place + 1:04d}-*.eml")
+        assert stored.name == f"{place + 1:04d}-li+x@shop.example.eml"
         trace, _, rest = stored.read_bytes().partition(b"X-Delivery-Id")
         assert b"X-Delivery-Id" + rest == body
         assert trace.startswith(b"Return-Path: <bounce@shop.example>\r\nDelivered-To: li+x@")
+
+    connection.send(envelopes, on_outcome=look)
     connection.close()
     assert not list(inbox.folder.glob(".*"))
 
@@ -183,8 +186,8 @@ def test_hostile_content_is_shown_and_never_run(inbox: Inbox, tmp_path: Path) ->
     ],
 )
 def test_a_broken_mail_still_has_a_page(raw: bytes, inbox: Inbox) -> None:
-    connection = SmtpConnection(SmtpSettings(host="127.0.0.1", port=inbox.settings.inbox.smtp_port))
-    ((_, outcome),) = connection.send_window([Envelope("d", "a@b.example", "c@d.example", raw)])
+    connection = SmtpLine(SmtpSettings(host="127.0.0.1", port=inbox.settings.inbox.smtp_port))
+    (outcome,) = connection.send([Envelope("d", "a@b.example", "c@d.example", raw)])
     connection.close()
     assert isinstance(outcome, Accepted)
     assert inbox.get("/message/mail-1").status_code == 200

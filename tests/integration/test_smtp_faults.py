@@ -8,11 +8,12 @@ from itertools import product
 import pytest
 
 from engine.channels.base import Accepted, Envelope, Outcome, Refused, Unknown
-from engine.channels.smtp import MAX_WINDOW, SmtpConnection
+from engine.channels.smtp import MAX_WINDOW
 from engine.channels.wire import Timeouts
 from engine.settings import SmtpSettings
 from engine.smtp_replies import ReplyKind
 from tests.integration.fault_smtp import PHASES, Fault, FaultServer, Phase
+from tests.smtp_line import SmtpLine
 
 SHORT = Timeouts(
     connect=2, greeting=0.5, ehlo=0.5, starttls=1, tls=2, auth=1, mail=0.5, rcpt=0.5, data=0.5,
@@ -35,18 +36,13 @@ def letter(delivery: str, recipient: str = "c@shop.example", *, size: int = 3_00
     return Envelope(delivery, "bounce@shop.example", recipient, head + lines)
 
 
-def connect(
-    server: FaultServer, timeouts: Timeouts = PATIENT, **settings: object
-) -> SmtpConnection:
+def connect(server: FaultServer, timeouts: Timeouts = PATIENT, **settings: object) -> SmtpLine:
     wanted = {"host": "127.0.0.1", "port": server.port, **settings}
-    return SmtpConnection(SmtpSettings.model_validate(wanted), timeouts)
+    return SmtpLine(SmtpSettings.model_validate(wanted), timeouts)
 
 
-def send(connection: SmtpConnection, envelopes: list[Envelope]) -> list[Outcome]:
-    """The outcomes in the order of the envelopes; every one has exactly one."""
-    found = list(connection.send_window(envelopes))
-    assert sorted(index for index, _ in found) == list(range(len(envelopes)))
-    return [outcome for _, outcome in sorted(found, key=lambda pair: pair[0])]
+def send(connection: SmtpLine, envelopes: list[Envelope]) -> list[Outcome]:
+    return connection.send(envelopes)
 
 
 def agrees(outcome: Outcome, copies: int) -> bool:
@@ -131,7 +127,7 @@ def untouched(outcome: Outcome) -> bool:
     return (
         isinstance(outcome, Refused)
         and not outcome.permanent
-        and outcome.phase in ("not started", "greeting", "ehlo")
+        and outcome.phase in ("not started", "connect", "greeting", "ehlo")
     )
 
 
@@ -279,10 +275,8 @@ def test_a_connection_that_the_server_closed_while_idle_is_replaced_unseen() -> 
 def test_leaving_a_window_early_costs_the_connection_and_nothing_else() -> None:
     with FaultServer() as server:
         connection = connect(server)
-        abandoned = connection.send_window(letters(3))
-        assert next(abandoned)[0] == 0
+        connection.abandon(letters(3))
         assert all(isinstance(one, Accepted) for one in send(connection, letters(2, first=5)))
-        abandoned.close()  # type: ignore[attr-defined]
         assert all(isinstance(one, Accepted) for one in send(connection, letters(1, first=8)))
         connection.close()
         assert [one.delivery for one in server.letters] == ["d0", "d5", "d6", "d8"]
@@ -298,7 +292,7 @@ def test_on_transmit_is_called_for_the_letters_whose_content_is_written_and_no_o
     with FaultServer(pipelining=pipelining, replies=replies, faults=faults) as server:
         connection = connect(server)
         transmitted: list[int] = []
-        list(connection.send_window(letters(5), transmitted.append))
+        connection.send(letters(5), transmitted.append)
         assert transmitted == [0, 2]
         connection.close()
 
@@ -368,10 +362,11 @@ def test_a_slow_reply_within_its_time_out_is_waited_for() -> None:
 def test_an_unreachable_relay_refuses_the_window_for_now() -> None:
     with FaultServer() as server:
         port = server.port
-    connection = SmtpConnection(SmtpSettings(host="127.0.0.1", port=port), SHORT)
+    connection = SmtpLine(SmtpSettings(host="127.0.0.1", port=port), SHORT)
     for outcome in send(connection, letters(2)):
         assert isinstance(outcome, Refused)
         assert (outcome.phase, outcome.permanent) == ("connect", False)
+    connection.close()
 
 
 @pytest.mark.parametrize(
@@ -440,6 +435,7 @@ def test_a_letter_above_the_announced_size_is_refused_before_it_is_sent() -> Non
 
 
 def test_a_window_is_never_larger_than_eight() -> None:
-    connection = SmtpConnection(SmtpSettings(host="127.0.0.1", port=1))
+    connection = SmtpLine(SmtpSettings(host="127.0.0.1", port=1))
     with pytest.raises(ValueError, match="at most 8"):
-        list(connection.send_window(letters(9)))
+        connection.send(letters(9))
+    connection.close()

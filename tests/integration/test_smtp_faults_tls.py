@@ -67,6 +67,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_unless_told_otherwise(
         assert isinstance(outcome, Refused)
         assert (outcome.phase, outcome.permanent) == ("tls", False)
         assert "certificate not trusted" in outcome.reply
+        connection.close()
         connection = connect(server, host="localhost", security=security, verify_certificate=False)
         assert isinstance(send(connection, letters(1))[0], Accepted)
         connection.close()
@@ -79,6 +80,7 @@ def test_a_relay_without_starttls_gets_neither_letter_nor_password() -> None:
         assert isinstance(outcome, Refused)
         assert (outcome.phase, outcome.kind) == ("starttls", ReplyKind.RELAY)
         assert [command.split(" ")[0] for command in server.commands] == ["EHLO"]
+        connection.close()
 
 
 @pytest.mark.parametrize("phase", ["body", "dot"])
@@ -113,4 +115,5 @@ def test_a_refused_login_holds_the_letters_and_never_repeats_the_password(mechan
         assert isinstance(outcome, Refused)
         assert (outcome.phase, outcome.kind, outcome.permanent) == ("auth", ReplyKind.RELAY, False)
         assert "canary" not in repr(outcome)
-        assert "canary" not in repr(connection)
+        assert "canary" not in repr(connection.connection)
+        connection.close()
