@@ -12,7 +12,7 @@ from engine.channels.base import Accepted, Refused, Unknown
 from engine.channels.smtp import MAX_WINDOW
 from engine.smtp_replies import ReplyKind
 from tests.integration.fault_smtp import Fault, FaultServer, Phase
-from tests.integration.test_smtp_faults import SHORT, connect, letters, send, untouched
+from tests.integration.test_smtp_faults import SHORT, connect, letter, letters, send, untouched
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +97,21 @@ def test_over_tls_too_a_lost_answer_is_uncertain(
         assert isinstance(outcomes[0], Accepted)
         assert isinstance(outcomes[1], Unknown)
         assert untouched(outcomes[2])
+
+
+def test_over_tls_too_a_big_letter_cut_in_the_middle_was_certainly_not_taken(
+    tls: ssl.SSLContext,
+) -> None:
+    fault = Fault("body", "drop", at=1)
+    with FaultServer(tls=tls, implicit_tls=True, faults=[fault]) as server:
+        connection = connect(server, security="tls", verify_certificate=False)
+        outcomes = send(connection, [letter("a"), letter("b", size=20_000_000), letter("c")])
+        connection.close()
+        assert isinstance(outcomes[0], Accepted)
+        assert isinstance(outcomes[1], Refused)
+        assert (outcomes[1].phase, outcomes[1].permanent) == ("body", False)
+        assert untouched(outcomes[2])
+        assert [one.delivery for one in server.letters] == ["a"]
 
 
 @pytest.mark.parametrize("mechanisms", ["AUTH PLAIN LOGIN", "AUTH LOGIN", "AUTH=LOGIN PLAIN"])
