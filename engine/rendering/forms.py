@@ -19,6 +19,7 @@ from engine.rendering.program import Program
 from engine.rendering.quoted_printable import can_encode_ahead, encode, encode_ahead
 from engine.rendering.skeleton import Slot, UnbalancedError, rebuild
 from engine.rendering.source import Reader, Source
+from engine.rendering.wire import WIRE_HTML, WIRE_TEXT, wire_environment
 
 Values = dict[str, Any]
 
@@ -35,8 +36,7 @@ class Shape:
         samples: Sequence[MessageData],
     ) -> None:
         self.source, self._reader = source, reader
-        # On the wire every value is encoded by a filter; finalising it after that would undo the encoding.
-        self._wire = {env: env.overlay(finalize=None) for env in (reader.html, reader.plain)}
+        self._wire = {env: wire_environment(env) for env in (reader.html, reader.plain)}
         inlined = inline_skeleton(source.skeleton)
         self.inlines_after = inlined is None or not self._survives(inlined, values, samples)
         self.document = source.skeleton.html if inlined is None or self.inlines_after else inlined
@@ -148,13 +148,13 @@ class Form:
     def _wire_html(self) -> Program | None:
         if self._shape.inlines_after or not can_encode_ahead(self._html_nodes):
             return None
-        return self._shape.html_program(encode_ahead(self._html_nodes, "wire_html"), wire=True)
+        return self._shape.html_program(encode_ahead(self._html_nodes, WIRE_HTML), wire=True)
 
     @cached_property
     def _wire_text(self) -> Program | None:
         if not can_encode_ahead(self._text_nodes):
             return None
-        return self._shape.text_program(encode_ahead(self._text_nodes, "wire_text"), wire=True)
+        return self._shape.text_program(encode_ahead(self._text_nodes, WIRE_TEXT), wire=True)
 
 
 def has_conditions(body: Sequence[nodes.Node]) -> bool:

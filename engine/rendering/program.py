@@ -30,8 +30,11 @@ class Program:
         self._root.__globals__[POSITION] = position
 
     def run(self, values: dict[str, Any]) -> Iterator[str]:
-        """The pieces of the output. Raises what the template's expressions raise (`error_position` finds the line)."""
-        return self._root(self._template.new_context(values))
+        """The pieces of the output. `values` hold the environment's globals too, and are not copied.
+
+        Raises what the template's expressions raise (`error_position` finds the line).
+        """
+        return self._root(self._template.new_context(values, shared=True))
 
     def render(self, values: dict[str, Any]) -> str:
         """The output as a string."""
