@@ -14,7 +14,7 @@ from engine.rendering.environment import TEMPLATE_ERRORS
 from engine.rendering.flattening import clone, walk
 from engine.rendering.inlining import inline, inline_skeleton, same_either_way
 from engine.rendering.links import special_nodes
-from engine.rendering.plain_text import to_text
+from engine.rendering.plain_text import can_make_ahead, to_text
 from engine.rendering.program import Program
 from engine.rendering.quoted_printable import can_encode_ahead, encode, encode_ahead
 from engine.rendering.skeleton import Slot, UnbalancedError, rebuild
@@ -26,7 +26,7 @@ Values = dict[str, Any]
 
 class Shape:
     """A source after the decision when to inline. `inlines_after`: each message is inlined after rendering, because the
-    template does not survive it before."""
+    template does not survive it before. `text_after`: nor can its text part be made before."""
 
     def __init__(
         self,
@@ -40,6 +40,8 @@ class Shape:
         inlined = inline_skeleton(source.skeleton)
         self.inlines_after = inlined is None or not self._survives(inlined, values, samples)
         self.document = source.skeleton.html if inlined is None or self.inlines_after else inlined
+        html = (*source.html.prelude, *source.html.body)
+        self.text_after = source.text is None and not can_make_ahead(html)
 
     def html_nodes(self, document: str, *, tracked: bool) -> list[nodes.Node]:
         """The template of a document with slots."""
@@ -112,6 +114,8 @@ class Form:
 
     def text(self, values: Values) -> str:
         """The text part as a string, its lines ending in `\\n`."""
+        if self._shape.text_after:
+            return to_text(self._html.render(values))
         return self._text.render(values)
 
     def wire_html(self, values: Values) -> Sequence[str]:
@@ -152,7 +156,7 @@ class Form:
 
     @cached_property
     def _wire_text(self) -> Program | None:
-        if not can_encode_ahead(self._text_nodes):
+        if self._shape.text_after or not can_encode_ahead(self._text_nodes):
             return None
         return self._shape.text_program(encode_ahead(self._text_nodes, WIRE_TEXT), wire=True)
 
