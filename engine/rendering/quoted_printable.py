@@ -49,7 +49,9 @@ def encode(text: str) -> str:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     # b2a_qp breaks lines as the text does, at the first it meets: `\n`, or none at all; so CRLF comes in afterwards.
     encoded = b2a_qp(text.encode("utf-8", "replace")).decode("ascii")
-    return _OVERFULL.sub(r"\1=\n\2", encoded).replace("\n", "\r\n")
+    if len(encoded) >= _LINE:
+        encoded = _OVERFULL.sub(r"\1=\n\2", encoded)
+    return encoded.replace("\n", "\r\n")
 
 
 def encode_value(value: Any) -> str:
