@@ -6,7 +6,7 @@ print as nothing. The internal key of a row never gets in: `id` is the shop's ow
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,6 +24,13 @@ _ORDER_VALUES = (
 )  # fmt: skip
 _ITEM_TEXTS = ("sku", "title", "category", "brand", "size")
 _ITEM_VALUES = ("quantity", "price")
+_UNKNOWN = dict.fromkeys(
+    (
+        *("ref", "joined_at", "attributes", *_CUSTOMER_TEXTS),
+        *(*_ORDER_TEXTS, *_ORDER_VALUES, *_ITEM_TEXTS, *_ITEM_VALUES),
+    )
+)
+"""Every column that a context reads."""
 
 CUSTOMER_COLUMNS = ("ref", *_CUSTOMER_TEXTS, "joined_at", "attributes")
 """What `customer_context` reads of a row of `customers`."""
@@ -65,29 +72,51 @@ class MessageData:
 
 def customer_context(row: Mapping[str, Any]) -> dict[str, Any]:
     """`customer` of a template, from a row of `customers` (columns that the row lacks count as unknown)."""
-    get = row.get
-    context = {key: get(key) or "" for key in _CUSTOMER_TEXTS}
-    context["id"] = get("ref") or ""
-    context["joined_at"] = get("joined_at")
-    context["attributes"] = get("attributes") or {}
-    return context
+    return _known(_customer, row)
 
 
 def order_context(row: Mapping[str, Any]) -> dict[str, Any]:
     """`order` of a template, from a row of `orders`; amounts are whole numbers of the smallest unit (filter `money`)."""
-    get = row.get
-    context = {key: get(key) or "" for key in _ORDER_TEXTS}
-    context.update((key, get(key)) for key in _ORDER_VALUES)
-    context["id"] = get("ref") or ""
-    context["attributes"] = get("attributes") or {}
-    return context
+    return _known(_order, row)
 
 
 def item_context(row: Mapping[str, Any]) -> dict[str, Any]:
     """One of `items`, from a row of `order_items`."""
-    get = row.get
-    context = {key: get(key) or "" for key in _ITEM_TEXTS}
-    context.update((key, get(key)) for key in _ITEM_VALUES)
+    return _known(_item, row)
+
+
+def _known(
+    context: Callable[[Mapping[str, Any]], dict[str, Any]], row: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The context of a row, whether or not it has all columns.
+
+    Rows from the database have them, and SQLAlchemy answers `row[key]` four times as fast as `row.get(key)`.
+    """
+    try:
+        return context(row)
+    except KeyError:
+        return context({**_UNKNOWN, **row})
+
+
+def _customer(row: Mapping[str, Any]) -> dict[str, Any]:
+    context = {key: row[key] or "" for key in _CUSTOMER_TEXTS}
+    context["id"] = row["ref"] or ""
+    context["joined_at"] = row["joined_at"]
+    context["attributes"] = row["attributes"] or {}
+    return context
+
+
+def _order(row: Mapping[str, Any]) -> dict[str, Any]:
+    context = {key: row[key] or "" for key in _ORDER_TEXTS}
+    context.update((key, row[key]) for key in _ORDER_VALUES)
+    context["id"] = row["ref"] or ""
+    context["attributes"] = row["attributes"] or {}
+    return context
+
+
+def _item(row: Mapping[str, Any]) -> dict[str, Any]:
+    context = {key: row[key] or "" for key in _ITEM_TEXTS}
+    context.update((key, row[key]) for key in _ITEM_VALUES)
     return context
 
 

@@ -16,7 +16,6 @@ from jinja2.runtime import Context
 
 from engine.definitions.campaign import Definition, EmailContent, Step
 from engine.errors import ConfigurationError, RenderingError
-from engine.rendering import quoted_printable
 from engine.rendering.context import MessageData, message_context, shop_context
 from engine.rendering.environment import (
     TEMPLATE_ERRORS,
@@ -47,6 +46,8 @@ from engine.settings import Settings
 from engine.tokens import Purpose, Signer
 
 __all__ = ["CompiledEmail", "Email", "EmailCompiler", "MessageData", "TrackedLink"]
+
+_MAX_CHOICES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +125,11 @@ class CompiledEmail:
 
     def _values(self, data: MessageData) -> Values:
         workshop, delivery = self._workshop, data.delivery
-        values = message_context(data, workshop.shop)
-        values[DELIVERY] = delivery
+        values: Values = {
+            **workshop.reader.html.globals,
+            **message_context(data, workshop.shop),
+            DELIVERY: delivery,
+        }
         values[UNSUBSCRIBE] = workshop.signer.sign(Purpose.UNSUBSCRIBE, delivery)
         if data.tracked:
             values[TRACK] = workshop.signer.sign(Purpose.TRACK, delivery)
@@ -160,7 +164,8 @@ class EmailCompiler:
         timezone: str = "Asia/Shanghai",
     ) -> None:
         self._workshop = _Workshop(settings, signer, files, definition, timezone)
-        self._compiled: dict[tuple[str, str], CompiledEmail] = {}
+        self._compiled: dict[tuple[str, str], CompiledEmail] = {}  # by the template's language
+        self._chosen: dict[tuple[str, str | None], CompiledEmail] = {}  # by the customer's
 
     @property
     def links(self) -> tuple[TrackedLink, ...]:
@@ -187,6 +192,14 @@ class EmailCompiler:
 
         Raises RenderingError where a template is missing, does not parse, or holds a link that must not be sent.
         """
+        found = self._chosen.get((step.id, language))
+        if found is None:
+            found = self._compile(step, language)
+            if len(self._chosen) < _MAX_CHOICES:  # a customer's language is anybody's text
+                self._chosen[step.id, language] = found
+        return found
+
+    def _compile(self, step: Step, language: str | None) -> CompiledEmail:
         if step.email is None:
             raise ConfigurationError(f"step {step.id!r} sends no email")
         shop = self._workshop.settings.shop.language
@@ -223,8 +236,6 @@ class _Workshop:
         for environment in (html, plain):
             environment.filters["tracked_target"] = self._tracked_target
             environment.filters["direct_target"] = join_target
-            environment.filters["wire_html"] = quoted_printable.encode_html_value
-            environment.filters["wire_text"] = quoted_printable.encode_value
         self.reader = Reader(html, plain, files, self.shop, settings.web_url)
 
     @cached_property

@@ -16,6 +16,7 @@ from jinja2 import DictLoader, StrictUndefined, Template, TemplateError, pass_co
 from jinja2.exceptions import TemplateSyntaxError
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
 
 from engine.definitions.campaign import Channel
 from engine.errors import Position, RenderingError
@@ -82,6 +83,8 @@ def make_environment(
 
 def printed(value: Any) -> Any:
     """How a value prints: an unknown time or number as nothing, text as `legible` has it."""
+    if isinstance(value, Markup):  # what is safe stays safe
+        return Markup(legible(value))  # noqa: S704
     if isinstance(value, str):
         return legible(value)
     return "" if value is None else value

@@ -14,18 +14,19 @@ from engine.rendering.environment import TEMPLATE_ERRORS
 from engine.rendering.flattening import clone, walk
 from engine.rendering.inlining import inline, inline_skeleton, same_either_way
 from engine.rendering.links import special_nodes
-from engine.rendering.plain_text import to_text
+from engine.rendering.plain_text import can_make_ahead, to_text
 from engine.rendering.program import Program
 from engine.rendering.quoted_printable import can_encode_ahead, encode, encode_ahead
 from engine.rendering.skeleton import Slot, UnbalancedError, rebuild
 from engine.rendering.source import Reader, Source
+from engine.rendering.wire import WIRE_HTML, WIRE_TEXT, wire_environment
 
 Values = dict[str, Any]
 
 
 class Shape:
     """A source after the decision when to inline. `inlines_after`: each message is inlined after rendering, because the
-    template does not survive it before."""
+    template does not survive it before. `text_after`: nor can its text part be made before."""
 
     def __init__(
         self,
@@ -35,11 +36,12 @@ class Shape:
         samples: Sequence[MessageData],
     ) -> None:
         self.source, self._reader = source, reader
-        # On the wire every value is encoded by a filter; finalising it after that would undo the encoding.
-        self._wire = {env: env.overlay(finalize=None) for env in (reader.html, reader.plain)}
+        self._wire = {env: wire_environment(env) for env in (reader.html, reader.plain)}
         inlined = inline_skeleton(source.skeleton)
         self.inlines_after = inlined is None or not self._survives(inlined, values, samples)
         self.document = source.skeleton.html if inlined is None or self.inlines_after else inlined
+        html = (*source.html.prelude, *source.html.body)
+        self.text_after = source.text is None and not can_make_ahead(html)
 
     def html_nodes(self, document: str, *, tracked: bool) -> list[nodes.Node]:
         """The template of a document with slots."""
@@ -112,6 +114,8 @@ class Form:
 
     def text(self, values: Values) -> str:
         """The text part as a string, its lines ending in `\\n`."""
+        if self._shape.text_after:
+            return to_text(self._html.render(values))
         return self._text.render(values)
 
     def wire_html(self, values: Values) -> Sequence[str]:
@@ -148,13 +152,13 @@ class Form:
     def _wire_html(self) -> Program | None:
         if self._shape.inlines_after or not can_encode_ahead(self._html_nodes):
             return None
-        return self._shape.html_program(encode_ahead(self._html_nodes, "wire_html"), wire=True)
+        return self._shape.html_program(encode_ahead(self._html_nodes, WIRE_HTML), wire=True)
 
     @cached_property
     def _wire_text(self) -> Program | None:
-        if not can_encode_ahead(self._text_nodes):
+        if self._shape.text_after or not can_encode_ahead(self._text_nodes):
             return None
-        return self._shape.text_program(encode_ahead(self._text_nodes, "wire_text"), wire=True)
+        return self._shape.text_program(encode_ahead(self._text_nodes, WIRE_TEXT), wire=True)
 
 
 def has_conditions(body: Sequence[nodes.Node]) -> bool:

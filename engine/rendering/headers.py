@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
 
@@ -36,7 +36,10 @@ def clean(text: str, limit: int) -> str:
     'a Bcc: x'
     """
     # What lies far beyond the limit is not even looked at: a name may be megabytes long.
-    text = _CONTROL.sub(" ", text[: 4 * limit]).strip()
+    text = text[: 4 * limit]
+    if not text.isprintable():  # every character that _CONTROL names is unprintable
+        text = _CONTROL.sub(" ", text)
+    text = text.strip()
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
@@ -87,10 +90,14 @@ def parse_sender(text: str, where: str) -> tuple[str, str]:
         raise ConfigurationError(f"{where}: {error}") from None
 
 
-@lru_cache(maxsize=8)
 def date(moment: datetime) -> str:
-    """The Date header's value (RFC 5322 §3.3) of an aware moment without microseconds."""
-    return format_datetime(moment)
+    """The Date header's value (RFC 5322 §3.3) of an aware moment, in UTC."""
+    return _date(int(moment.timestamp()))
+
+
+@lru_cache(maxsize=8)
+def _date(second: int) -> str:
+    return format_datetime(datetime.fromtimestamp(second, UTC))
 
 
 def _words(text: str) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import lxml.html  # type: ignore[import-untyped]
 from premailer import Premailer
@@ -23,6 +23,12 @@ _INDENTATION = re.compile(r"[ \t]*\n\s*")
 _STYLE = re.compile(r"<style.*?</style>", re.IGNORECASE | re.DOTALL)
 _SPACE = re.compile(r"\s+")
 DOCTYPE = "<!DOCTYPE html>"
+_OPTIONS: Mapping[str, Any] = {
+    "allow_network": False,
+    "strip_important": False,
+    "disable_validation": True,
+    "cssutils_logging_level": logging.CRITICAL,
+}
 Sample = TypeVar("Sample")
 
 
@@ -30,15 +36,34 @@ Sample = TypeVar("Sample")
 def inline(html: str) -> str:
     """A document with its CSS in style attributes; one `<style>` with the @media rules stays. Never fetches anything."""
     html = DOCTYPE + "\n" + _DOCTYPE.sub("", html, count=1).strip()
-    premailer = Premailer(
-        html,
-        allow_network=False,
-        strip_important=False,
-        disable_validation=True,
-        cssutils_logging_level=logging.CRITICAL,
-    )
-    inlined = str(premailer.transform(pretty_print=False))
+    inlined = str(_Inliner(html, **_OPTIONS).transform(pretty_print=False))
     return _STYLE.sub(lambda match: _INDENTATION.sub("\n", match[0]), inlined)
+
+
+class _Inliner(Premailer):  # type: ignore[misc]  # premailer brings no types
+    """Reads each style sheet once, and writes what stays of it once: four fifths of premailer's work.
+
+    Both orders, all samples, and the messages that are inlined one by one, bring the same style sheet every time.
+    """
+
+    def _parse_style_rules(self, css_body: str, ruleset_index: int) -> Any:
+        return _rules(css_body, ruleset_index)
+
+    def _css_rules_to_string(self, rules: Iterable[Hashable]) -> str:
+        return _written(tuple(rules))
+
+
+_SHEETS = Premailer("", **_OPTIONS)
+
+
+@lru_cache(maxsize=64)
+def _rules(css: str, index: int) -> Any:
+    return _SHEETS._parse_style_rules(css, index)
+
+
+@lru_cache(maxsize=64)
+def _written(rules: tuple[Hashable, ...]) -> str:
+    return str(_SHEETS._css_rules_to_string(rules))
 
 
 def inline_skeleton(skeleton: Skeleton) -> str | None:

@@ -61,7 +61,7 @@ class Headers:
         return (
             f"{self._from}{mailbox(name, recipient)}\r\n"
             f"Subject: {unstructured(subject)}\r\n"
-            f"Date: {date(moment.replace(microsecond=0))}\r\n"
+            f"Date: {date(moment)}\r\n"
             f"Message-ID: <{message_id}>\r\n"
             f"X-Delivery-Id: {delivery}\r\n"
             f"{listed}{self._rest}\r\n"

@@ -1,7 +1,8 @@
 """The text part, made from the HTML template once: links as `label: url`, pictures as their alt text, rows as lines.
 
 It works on the template's skeleton, so variables and conditions stay where they are. Line breaks are written just before
-the text that needs them: a branch that is not taken leaves no hole.
+the text that needs them: a branch that is not taken leaves no hole. What a macro writes is not in the skeleton: the text
+of such a template is made from the HTML of each message.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import re
 from collections.abc import Iterator, Sequence
 
 import lxml.html  # type: ignore[import-untyped]
+from jinja2 import nodes
 from lxml import etree
 
+from engine.rendering.flattening import walk
 from engine.rendering.skeleton import SLOT, Role, Slot
 
 _PARAGRAPHS = frozenset({"p", "h1", "h2", "h3", "h4", "ul", "ol", "blockquote", "table"})
@@ -20,11 +23,23 @@ _CELLS = frozenset({"td", "th"})
 _SILENT = frozenset({"head", "style", "script", "title"})
 _HIDDEN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
 _SPACES = re.compile(r"[ \t\r\n\f\u00a0]+")
+_WRITTEN_ELSEWHERE = (
+    nodes.Macro, nodes.CallBlock, nodes.AssignBlock, nodes.Import, nodes.FromImport,
+)  # fmt: skip
+"""Tags whose body, a piece of HTML, comes out at another place than the one where it stands."""
 _INVISIBLE = re.compile("[\u00ad\u034f\u200b-\u200d\ufeff]")
 
 
-def to_text(html: str, slots: Sequence[Slot]) -> str:
-    """The plain text of a document with slots, slots included (those of attributes that text has no use for are gone)."""
+def can_make_ahead(body: Sequence[nodes.Node]) -> bool:
+    """Whether the template's own elements are all there are: no macro or `{% set %}` block writes further ones."""
+    return not any(isinstance(node, _WRITTEN_ELSEWHERE) for node in walk(body))
+
+
+def to_text(html: str, slots: Sequence[Slot] = ()) -> str:
+    """The plain text of a document with slots, slots included (those of attributes that text has no use for are gone).
+
+    Without slots it is a message's own HTML, and what looks like a slot is somebody's text.
+    """
     writer = _Writer(slots)
     writer.element(lxml.html.document_fromstring(html))
     return "".join(writer.out).strip("\n") + "\n"
@@ -94,12 +109,15 @@ class _Writer:
 
     def _comment(self, text: str) -> None:
         match = SLOT.fullmatch(text)
-        if match and self._slots[int(match[1])].role is not Role.SPECIAL:  # the open pixel
+        if (
+            match and self._slots and self._slots[int(match[1])].role is not Role.SPECIAL
+        ):  # the open pixel
             self._slot(text)
 
     def _words(self, text: str) -> None:
-        for piece in _split(_INVISIBLE.sub("", text)):
-            if SLOT.fullmatch(piece):
+        text = _INVISIBLE.sub("", text)
+        for piece in _split(text) if self._slots else (text,):
+            if self._slots and SLOT.fullmatch(piece):
                 self._slot(piece)
             else:
                 self._word(_SPACES.sub(" ", piece))

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from jinja2 import nodes
-from markupsafe import Markup, escape
+from markupsafe import escape
 
 from engine.rendering.environment import legible
 from engine.rendering.flattening import clone, sections, walk, with_sections
@@ -49,25 +49,27 @@ def encode(text: str) -> str:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     # b2a_qp breaks lines as the text does, at the first it meets: `\n`, or none at all; so CRLF comes in afterwards.
     encoded = b2a_qp(text.encode("utf-8", "replace")).decode("ascii")
-    return _OVERFULL.sub(r"\1=\n\2", encoded).replace("\n", "\r\n")
+    if len(encoded) >= _LINE:
+        encoded = _OVERFULL.sub(r"\1=\n\2", encoded)
+    return encoded.replace("\n", "\r\n")
 
 
 def encode_value(value: Any) -> str:
     """A value in the text part, from the start of a line, with a soft break after it."""
     text = "" if value is None else str(value)
-    if _PLAIN_VALUE(text):
-        return text + SOFT_BREAK
     return _short(text) if len(text) <= _SHORT else _any(text)
 
 
-def encode_html_value(value: Any) -> Markup:
+def encode_html_value(value: Any) -> str:
     """The same in the HTML part, escaped before."""
-    if type(value) is not str or _NEEDS_ESCAPE(value):
-        value = None if value is None else str(escape(value))
-    return Markup(encode_value(value))  # noqa: S704
+    if type(value) is str and len(value) <= _SHORT:
+        return _short_html(value)
+    return encode_value(None if value is None else str(escape(value)))
 
 
 def _any(text: str) -> str:
+    if _PLAIN_VALUE(text):
+        return text + SOFT_BREAK
     encoded = encode(legible(text))
     if len(encoded) - encoded.rfind("\n") > _LINE + 1:  # b2a_qp fills the last line to the brim
         encoded = encoded[:-1] + SOFT_BREAK + encoded[-1]
@@ -75,21 +77,27 @@ def _any(text: str) -> str:
 
 
 _short = lru_cache(maxsize=4096)(_any)
-"""A name stands in a message's text and in its HTML, a product or a city in thousands of messages."""
+"""A name stands in a message more than once, a product or a city in thousands of messages."""
+
+
+@lru_cache(maxsize=4096)
+def _short_html(text: str) -> str:
+    return encode_value(str(escape(text)) if _NEEDS_ESCAPE(text) else text)
 
 
 def can_encode_ahead(body: Sequence[nodes.Node]) -> bool:
-    """Whether every piece of output goes straight into the message."""
+    """Whether every piece of output goes straight into the message, and the tokens' names stand for tokens."""
     return not any(
-        isinstance(node, _REWORKS_OUTPUT) or (isinstance(node, nodes.For) and node.recursive)
+        isinstance(node, _REWORKS_OUTPUT)
+        or (isinstance(node, nodes.For) and node.recursive)
+        or (isinstance(node, nodes.Name) and node.name in TOKENS and node.ctx != "load")
         for node in walk(body)
     )
 
 
 def encode_ahead(body: Sequence[nodes.Node], filter_name: str) -> list[nodes.Node]:
     """The template whose output is the encoded text. `filter_name`: the filter that encodes a value."""
-    work = _Encoding(filter_name)
-    return [*work.body(body), *work.start_of_line()]
+    return _Encoding(filter_name).section(body)
 
 
 class _Encoding:
@@ -97,7 +105,11 @@ class _Encoding:
         self._filter = filter_name
         self._column = 0
 
-    def body(self, body: Sequence[nodes.Node]) -> list[nodes.Node]:
+    def section(self, body: Sequence[nodes.Node]) -> list[nodes.Node]:
+        """A whole template, a branch or the body of a loop: it begins and ends at the start of a line."""
+        return _joined([*self._body(body), *self.start_of_line()])
+
+    def _body(self, body: Sequence[nodes.Node]) -> list[nodes.Node]:
         result: list[nodes.Node] = []
         for node in _joined(body):
             if isinstance(node, nodes.Output):
@@ -105,8 +117,7 @@ class _Encoding:
                     result += self._child(child)
             elif (parts := sections(node)) is not None:
                 result += self.start_of_line()
-                bodies = [[*self.body(part), *self.start_of_line()] for part in parts]
-                result.append(with_sections(node, bodies))
+                result.append(with_sections(node, [self.section(part) for part in parts]))
             else:
                 result.append(clone(node))
         return result

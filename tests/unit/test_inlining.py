@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
+from premailer import Premailer
 
 from engine.rendering.email import CompiledEmail, MessageData
 from engine.rendering.environment import make_environment
-from engine.rendering.inlining import canonical, inline, squeeze
+from engine.rendering.inlining import DOCTYPE, canonical, inline, squeeze
 from engine.tokens import Purpose
 from tests.rendering_kit import (
     SIGNER,
@@ -105,6 +106,23 @@ def test_media_rules_stay_in_one_style_and_important_is_kept() -> None:
     assert "@media (max-width: 600px)" in html
     assert "@media print" in html
     assert 'style="color:red !important"' in html
+
+
+def test_a_style_sheet_that_is_read_once_gives_every_document_what_premailer_gives() -> None:
+    css = (
+        "td,.a:hover,#b .a{color:red !important;margin:1px} a:visited{color:blue} "
+        "@media (max-width:600px){.a{width:100%;width:90% !important} /* x */} @media print{td{margin:0}}"
+    )
+    head = f"<html><head><style>{css}</style></head><body>"
+    for body in (
+        "<p class='a'>x</p>",
+        "<table><tr><td id='b'><i class='a'>y</i></td></tr></table>",
+    ):
+        html = f"{DOCTYPE}\n{head}{body}</body></html>"
+        whole = Premailer(
+            html, strip_important=False, disable_validation=True, allow_network=False
+        ).transform(pretty_print=False)
+        assert canonical(inline(html)) == canonical(whole)
 
 
 def test_nothing_is_fetched_from_the_network() -> None:

@@ -76,6 +76,44 @@ def test_an_authors_own_text_part_wins_and_inherits_too() -> None:
     assert part(email.compose(message(name="<李>")), "plain") == text
 
 
+BUTTON = (
+    "{% macro row(label, value) %}<tr><td><b>{{ label }}</b></td><td>{{ value }}<br>"
+    '<a href="https://tea.example/?a=1&amp;b=2">去</a></td></tr>{% endmacro %}'
+)
+ROWS = "{{ row('名', customer.name) }}{{ row('城', customer.city) }}"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"news.html.j2": page(BUTTON + ROWS)},
+        {"news.html.j2": page("{% from 'row.j2' import row %}" + ROWS), "row.j2": BUTTON},
+        {
+            "news.html.j2": "{% extends 'base.html.j2' %}"
+            + BUTTON
+            + "{% block a %}"
+            + ROWS
+            + "{% endblock %}",
+            "base.html.j2": page("{% block a %}{% endblock %}"),
+        },
+        {
+            "news.html.j2": page(
+                BUTTON + "{% set rows %}" + ROWS + "{% endset %}{{ rows }}", css=".a{margin:0}"
+            )
+        },
+    ],
+)
+def test_what_a_macro_writes_is_plain_text_in_the_text_part(files: dict[str, str]) -> None:
+    email = compiled(files)
+    hostile = "<b>&lt;zqj0jqz<!--zqj1jqz--></b>\n{{ 1 }}"
+    data = message(name=hostile, city="杭州", tracked=False)
+    text = email.render(data).text
+    link = "去: https://tea.example/?a=1&b=2"
+    name = hostile.replace("\n", " ")
+    assert text.startswith(f"名  {name}\n{link}\n城  杭州\n{link}\n\nx: https://m.tea.example/u/")
+    assert part(email.compose(data), "plain") == text
+
+
 @pytest.mark.parametrize(
     "rows",
     [
