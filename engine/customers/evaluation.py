@@ -32,7 +32,10 @@ from engine.store.tables import customers, orders, profiles
 from engine.store.types import Moment
 
 _SCORES = (5, 4, 3, 2)
-COLUMNS = tuple(column for column in profiles.c if column.name != "usual_hour")
+_HABITS = frozenset(
+    {"usual_hour", "usual_hour_confidence", "cycle_seconds", "stage", "province", "city"}
+)
+COLUMNS = tuple(column for column in profiles.c if column.name not in _HABITS)
 """The columns of profiles in the order in which `evaluate` gives them."""
 
 

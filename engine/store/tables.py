@@ -129,15 +129,31 @@ class Customer(SQLModel, table=True):
     updated_at: datetime = _moment()
 
 
+class MergedRef(SQLModel, table=True):
+    """An id of the shop whose customer was merged into another one: imports go on finding that person by it."""
+
+    __tablename__ = "merged_refs"
+    __table_args__ = (Index("ix_merged_refs_customer", "customer_id"),)
+    ref: str = _text(primary_key=True)
+    customer_id: int = _parent("customers.id")
+    merged_at: datetime = _moment()
+
+
 class Tag(SQLModel, table=True):
+    """`rule`: the rule of tagging.yaml that put it, and may take it away; NULL: a person, an import or the API did."""
+
     __tablename__ = "tags"
-    __table_args__ = (UniqueConstraint("customer_id", "dimension", "value"),)
+    __table_args__ = (
+        UniqueConstraint("customer_id", "dimension", "value"),
+        Index("ix_tags_value", "dimension", "value", "customer_id"),
+    )
     id: int | None = _key()
     customer_id: int = _parent("customers.id")
     dimension: str = _text()
     value: str = _text()
     tagged_at: datetime = _moment()
     tagged_by: str | None = _text(nullable=True)
+    rule: str | None = _text(nullable=True)
 
 
 class Consent(SQLModel, table=True):
@@ -255,10 +271,16 @@ class Membership(SQLModel, table=True):
     id: int | None = _key()
     customer_id: int = _parent("customers.id")
     level: str = _text()
-    state: str = _text()  # eligible | claimed | active | lapsed
+    state: str = _text()  # eligible | called | carded | active | lapsed
     starts_at: datetime | None = _moment(nullable=True)
     expires_at: datetime | None = _moment(nullable=True)
-    claimed_at: datetime | None = _moment(nullable=True)
+    claimed_at: datetime | None = _moment(
+        nullable=True
+    )  # the reply slip came back, or the card was taken
+    called_at: datetime | None = _moment(nullable=True)  # the call task is done
+    carded_at: datetime | None = _moment(nullable=True)  # the card task is done
+    evaluated_at: datetime | None = _moment(nullable=True)
+    renews_id: int | None = _number(nullable=True)  # the membership that this one follows
 
 
 class GradeChange(SQLModel, table=True):
@@ -294,8 +316,41 @@ class Profile(SQLModel, table=True):
     value: int | None = _number(nullable=True)
     grade: str | None = _text(nullable=True)
     class_: str = Field(sa_column=Column("class", Text, nullable=False))
-    usual_hour: int | None = _number(nullable=True)
+    usual_hour: int | None = _number(nullable=True)  # 0 to 23, in the customer's zone
+    usual_hour_confidence: int | None = _number(nullable=True)  # percent
+    cycle_seconds: int | None = _number(nullable=True)  # median time between two completed orders
+    stage: str | None = _text(nullable=True)  # of the life cycle
+    province: str | None = _text(nullable=True)  # as given, else read from the address
+    city: str | None = _text(nullable=True)
     evaluated_at: datetime = _moment()
+
+
+class Affinity(SQLModel, table=True):
+    """What a customer's completed orders and clicks say of one category or brand. `score`: 0 to 1000, the share of this
+    name in all of the customer's."""
+
+    __tablename__ = "affinities"
+    __table_args__ = (Index("ix_affinities_name", "kind", "name", "score"),)
+    customer_id: int = _parent("customers.id", primary_key=True)
+    kind: str = _text(primary_key=True)  # category | brand
+    name: str = _text(primary_key=True)
+    orders: int = _number()
+    quantity: int = _number()
+    amount: int = _number()
+    clicks: int = _number()
+    score: int = _number()
+    first_at: datetime | None = _moment(nullable=True)
+    last_at: datetime | None = _moment(nullable=True)
+    cycle_seconds: int | None = _number(nullable=True)  # median time between two of these orders
+
+
+class CategoryCycle(SQLModel, table=True):
+    """The repurchase cycle of a category over all customers: the median of `gaps` times between two orders of it."""
+
+    __tablename__ = "category_cycles"
+    category: str = _text(primary_key=True)
+    gaps: int = _number()
+    cycle_seconds: int = _number()
 
 
 class Definition(SQLModel, table=True):
@@ -502,6 +557,9 @@ class Task(SQLModel, table=True):
     data: dict[str, Any] = _json()
     created_at: datetime = _moment()
     done_at: datetime | None = _moment(nullable=True)
+    dedupe: str | None = _text(
+        nullable=True, unique=True
+    )  # what it is for: the same is asked for once
 
 
 class Pause(SQLModel, table=True):
@@ -561,12 +619,14 @@ def _table(model: type[SQLModel]) -> Table:
     return metadata.tables[str(model.__tablename__)]
 
 
+affinities = _table(Affinity)
 attempts = _table(Attempt)
 audit = _table(Audit)
 consents = _table(Consent)
 contacts = _table(Contact)
 coupon_pools = _table(CouponPool)
 coupons = _table(Coupon)
+category_cycles = _table(CategoryCycle)
 customers = _table(Customer)
 decisions = _table(Decision)
 definitions = _table(Definition)
@@ -577,6 +637,7 @@ grade_changes = _table(GradeChange)
 leases = _table(Lease)
 links = _table(Link)
 memberships = _table(Membership)
+merged_refs = _table(MergedRef)
 order_items = _table(OrderItem)
 orders = _table(Order)
 pauses = _table(Pause)
