@@ -1,7 +1,7 @@
 """Who may be written to: the consent ledger and the suppression list, both keyed by the hash of an address.
 
 The ledger only grows; the newest row of an (address, channel, class) holds. A suppression beats it for every class.
-Where neither says anything, the policy does.
+Here they are written; `permission` asks them.
 """
 
 from __future__ import annotations
@@ -16,29 +16,18 @@ from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.customers.addresses import normalise_email, normalise_phone
+from engine.customers.permission import Permission, Wanted, newly_refused, permissions
 from engine.definitions.campaign import Channel, MessageClass
-from engine.definitions.policy import Policy
 from engine.store.tables import consents, suppressions
 
 __all__ = [
-    "Permission", "grant", "normalise_email", "normalise_phone", "permissions", "record_imported",
-    "suppress", "unsuppress", "withdraw",
+    "Permission", "grant", "newly_refused", "normalise_email", "normalise_phone", "permissions",
+    "record_imported", "suppress", "unsuppress", "withdraw",
 ]  # fmt: skip
 
 Source = Literal["import", "person", "operator"]
-Wanted = tuple[str, Channel, MessageClass]
-"""Hash of the address, channel, class."""
-
 IMPORTED_CLASSES: tuple[MessageClass, ...] = ("marketing", "care")
 _CHUNK = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Permission:
-    """May this class go to this address? `reason`: `consent`, `no consent`, `unknown consent`, `suppressed: WHY`."""
-
-    allowed: bool
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,33 +37,6 @@ class _Standing:
     granted: bool
     source: str
     refused_by_person: bool
-
-
-def permissions(
-    connection: Connection, policy: Policy, wanted: Iterable[Wanted]
-) -> dict[Wanted, Permission]:
-    """The answer for each wanted key, in two queries per 1,000 addresses. Expects normalised addresses' hashes."""
-    keys = set(wanted)
-    hashes = sorted({key[0] for key in keys})
-    suppressed = _suppressed(connection, hashes)
-    ledger = _ledger(connection, hashes)
-    return {key: _permission(key, policy, suppressed, ledger) for key in keys}
-
-
-def _permission(
-    key: Wanted,
-    policy: Policy,
-    suppressed: Mapping[tuple[str, str], str],
-    ledger: Mapping[tuple[str, str, str], _Standing],
-) -> Permission:
-    address_hash, channel, message_class = key
-    why = suppressed.get((address_hash, channel))
-    if why is not None:
-        return Permission(False, f"suppressed: {why}")
-    standing = ledger.get(key)
-    if standing is None:
-        return Permission(policy.unknown_consent[channel, message_class], "unknown consent")
-    return Permission(True, "consent") if standing.granted else Permission(False, "no consent")
 
 
 def withdraw(
@@ -176,15 +138,6 @@ def unsuppress(connection: Connection, address_hash: str, channel: Channel) -> b
         )
     )
     return removed.rowcount == 1
-
-
-def _suppressed(connection: Connection, hashes: Sequence[str]) -> dict[tuple[str, str], str]:
-    columns = (suppressions.c.address_hash, suppressions.c.channel, suppressions.c.reason)
-    found = {}
-    for chunk in _chunks(hashes):
-        query = select(*columns).where(suppressions.c.address_hash.in_(chunk))
-        found.update({(row[0], row[1]): row[2] for row in connection.execute(query)})
-    return found
 
 
 def _ledger(connection: Connection, hashes: Sequence[str]) -> dict[tuple[str, str, str], _Standing]:

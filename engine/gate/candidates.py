@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, select
 from engine.definitions.campaign import Campaign, Care, Channel, MessageClass
 from engine.definitions.policy import Policy
 from engine.definitions.segment import Segment
-from engine.gate.among import among
+from engine.store.among import among
 from engine.store.tables import customers, deliveries
 
 

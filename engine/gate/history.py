@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 
 from sqlalchemy import BindParameter, Connection, bindparam, func, select, union_all
 
-from engine.gate.among import among, is_ahead, is_committed, not_among
 from engine.gate.candidates import Candidate, Catalog
 from engine.gate.decision import Decision, Defer, Send, Skip
 from engine.gate.frequency import Book, Cap, Caps, Check, Entry, judge
 from engine.gate.hours import Opening, zone_of
 from engine.gate.permission import Route
+from engine.gate.states import is_ahead, is_committed
+from engine.store.among import among, not_among
 from engine.store.tables import contacts, customers, deliveries
 
 Asked = Sequence[tuple[Candidate, Route]]

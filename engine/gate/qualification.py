@@ -12,9 +12,10 @@ from engine.audience.compiler import PEOPLE, Scope, matches, members
 from engine.definitions.campaign import Care
 from engine.definitions.policy import Policy
 from engine.definitions.segment import EVERYONE
-from engine.gate.among import among, is_committed
 from engine.gate.candidates import Candidate, Version
 from engine.gate.decision import Because, Skip, of_definition
+from engine.gate.states import is_committed
+from engine.store.among import among
 from engine.store.tables import customers, deliveries, orders, profiles
 
 NO_LONGER = "no longer qualifies"

@@ -17,11 +17,11 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from engine.clock import from_local
 from engine.definitions.campaign import Channel, MessageClass
 from engine.definitions.policy import Policy, VolumeRule
-from engine.gate.among import is_committed
 from engine.gate.candidates import Candidate
 from engine.gate.decision import Because, Defer, Skip, of_policy
 from engine.gate.hours import Opening
 from engine.gate.permission import Route
+from engine.gate.states import is_committed
 from engine.gate.volume import (
     LOOK_AHEAD,
     SECOND,

@@ -1,30 +1,14 @@
-"""Parts of the gate's SQL: a long list as one bound parameter (compiled once, looked up by index), and the states that
-count, spelt out because a partial index is only chosen for a condition written in full."""
+"""A long list as one bound parameter of a statement: compiled once, handed over as one text, looked up by index."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Dialect, Text, bindparam
+from sqlalchemy import ColumnElement, Dialect, TableValuedAlias, Text, bindparam
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import Boolean, TypeDecorator
-
-from engine.store.tables import COMMITTED_STATES, State, deliveries
-
-
-def _state_in(name: str, states: Sequence[State]) -> ColumnElement[bool]:
-    listed: BindParameter[Any] = bindparam(
-        name, [str(state) for state in states], expanding=True, literal_execute=True
-    )
-    return deliveries.c.state.in_(listed)
-
-
-is_committed = _state_in("committed_states", COMMITTED_STATES)
-is_ahead = _state_in("states_ahead", (State.PLANNED, State.WAITING))
-"""As in ix_deliveries_open: rows that may still go and were not admitted yet."""
 
 
 class _List(TypeDecorator[Any]):
@@ -35,8 +19,8 @@ class _List(TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str:
-        listed = json.dumps(list(value), ensure_ascii=False)
-        return listed if dialect.name == "sqlite" else "{" + listed[1:-1] + "}"
+        words = json.dumps(list(value), ensure_ascii=False)
+        return words if dialect.name == "sqlite" else "{" + words[1:-1] + "}"
 
 
 class _Membership(FunctionElement[bool]):
@@ -68,6 +52,20 @@ def not_among(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]
     return _not_among(column, bindparam(parameter, type_=_List()))
 
 
+class _listed(FunctionElement[str]):
+    name = "listed"
+    type = Text()
+    inherit_cache = True
+
+
+def listed(parameter: str) -> TableValuedAlias:
+    """SQL: the list of plain words bound as `parameter` as something to select from, one row each in `value`.
+
+    For questions asked word by word: each is looked up by index, however wrong the statistics of a new table are.
+    """
+    return _listed(bindparam(parameter, type_=_List())).table_valued("value", name=parameter)
+
+
 @compiles(_among, "sqlite")
 def _among_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
     name, listed = _parts(element, compiler, kw)
@@ -92,6 +90,17 @@ def _not_among_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
     name, listed = _parts(element, compiler, kw)
     # A subquery is hashed, whatever the version.
     return f"{name} NOT IN (SELECT unnest(CAST({listed} AS {_kind(element)}[])))"
+
+
+@compiles(_listed, "sqlite")
+def _listed_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(_listed, "postgresql")
+def _listed_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    words = compiler.process(element.clauses, **kw)
+    return f"(SELECT unnest(CAST({words} AS text[])) AS value)"
 
 
 def _parts(element: Any, compiler: Any, kw: Any) -> tuple[str, str]:
