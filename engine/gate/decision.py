@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.definitions.campaign import Channel, Definition
 from engine.definitions.policy import Rule
@@ -22,8 +22,7 @@ class Because:
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(NamedTuple):
     """Go: on this channel, not before `send_at` (UTC, now or up to two seconds ahead)."""
 
     channel: Channel

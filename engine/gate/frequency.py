@@ -89,6 +89,9 @@ class Book:
     committed: list[Entry] = field(default_factory=list)
     reserved: list[Entry] = field(default_factory=list)
 
+    def __len__(self) -> int:
+        return len(self.committed) + len(self.reserved)
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -145,6 +148,7 @@ class Caps:
         self.all = tuple(Cap.of(rule) for rule in policy.frequency)
         self.classes = frozenset[MessageClass]().union(*(cap.classes for cap in self.all))
         self.overflow = policy.overflow
+        self.least = min((cap.rule.maximum for cap in self.all), default=0)
         self.reach = max((cap.reach for cap in self.all), default=timedelta())
         self._never_capped = policy.never_capped
         self._binding: dict[tuple[MessageClass, Channel], tuple[Cap, ...]] = {}

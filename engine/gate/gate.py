@@ -16,7 +16,7 @@ from engine.definitions.campaign import Campaign, Channel
 from engine.gate.candidates import Candidate, Catalog, Version
 from engine.gate.decision import Because, Decision, Send, Skip, of_definition
 from engine.gate.history import History, fetch_history
-from engine.gate.hours import QuietTimes
+from engine.gate.hours import Opening, QuietTimes
 from engine.gate.permission import Route, ask_permissions, choose
 from engine.gate.qualification import Again, no_longer_qualified
 from engine.gate.traffic import Traffic
@@ -66,6 +66,11 @@ class _Batch:
         self._connection, self._catalog, self._now = connection, catalog, now
         digests = {candidate.digest for candidate in candidates}
         self._versions = {digest: catalog.version(connection, digest) for digest in digests}
+        self._channels = {
+            (digest, step.id): step.channels
+            for digest, version in self._versions.items()
+            for step in version.definition.steps
+        }
         self._routes: dict[int, Route] = {}
         self.standing = list(candidates)
         self.settled: dict[int, Decision] = {}
@@ -76,24 +81,19 @@ class _Batch:
     def set_aside_the_unfit(self) -> None:
         """Whom nothing is sent to, what is too late, and steps that the definition no longer has."""
         for candidate in self.standing:
-            version = self._versions[candidate.digest]
             if candidate.malicious:
                 self.settled[candidate.id] = Skip(Because("malicious"))
             elif self._now > candidate.not_after:
-                self.settled[candidate.id] = _expired(candidate, version)
-            elif all(step.id != candidate.step for step in version.definition.steps):
+                self.settled[candidate.id] = _expired(candidate, self._versions[candidate.digest])
+            elif (candidate.digest, candidate.step) not in self._channels:
                 evidence = {"step": candidate.step}
                 self.settled[candidate.id] = Skip(Because("step removed", evidence=evidence))
         self._close()
 
     def choose_channels(self, available: frozenset[Channel]) -> None:
-        channels_of = {
-            (digest, step.id): step.channels
-            for digest, version in self._versions.items()
-            for step in version.definition.steps
-        }
         wanted = [
-            (one, channels_of[one.digest, one.step][one.channel_index :]) for one in self.standing
+            (one, self._channels[one.digest, one.step][one.channel_index :])
+            for one in self.standing
         ]
         allowed = ask_permissions(self._connection, self._catalog.policy, wanted)
         for candidate, channels in wanted:
@@ -167,11 +167,10 @@ class _Walk:
             self.again.skip(candidate)
             or self.quiet.judge(candidate, route.channel, self.now)
             or self.history.judge(candidate, route, opening)
-            or self._stamp(candidate, route)
+            or self._stamp(candidate, route, opening)
         )
 
-    def _stamp(self, candidate: Candidate, route: Route) -> Decision:
-        opening = self.quiet.opening(candidate, route.channel)
+    def _stamp(self, candidate: Candidate, route: Route, opening: Opening) -> Decision:
         answer = self.traffic.judge(candidate, route, opening)
         if not isinstance(answer, datetime):
             return answer

@@ -3,11 +3,20 @@ while the batch is decided, so that what was admitted a moment ago counts at onc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import BindParameter, Connection, bindparam, func, select, union_all
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    select,
+    union_all,
+)
 
 from engine.gate.candidates import Candidate, Catalog
 from engine.gate.decision import Decision, Defer, Send, Skip
@@ -15,7 +24,7 @@ from engine.gate.frequency import Book, Cap, Caps, Check, Entry, judge
 from engine.gate.hours import Opening, zone_of
 from engine.gate.permission import Route
 from engine.gate.states import is_ahead, is_committed
-from engine.store.among import among, not_among
+from engine.store.among import among, listed, not_among
 from engine.store.tables import contacts, customers, deliveries
 
 Asked = Sequence[tuple[Candidate, Route]]
@@ -29,10 +38,12 @@ _NOTHING = Book()
 class History:
     """The books of one batch. `judge` answers for a candidate; `settle` is told every decision, in order."""
 
-    def __init__(self, caps: Caps, shop: str, now: datetime) -> None:
+    def __init__(self, caps: Caps, shop: str, now: datetime, asked: Asked = ()) -> None:
         self.caps = caps
         self.now = now
         self._shop = shop
+        self._met_again = _repeated(candidate.customer_id for candidate, _ in asked)
+        self._written_again = _repeated(route.address_hash for _, route in asked)
         self.customers: dict[int, Book] = {}
         self.addresses: dict[str, Book] = {}
         self.ahead: dict[int, Entry] = {}  # by delivery id
@@ -40,21 +51,22 @@ class History:
 
     def judge(self, candidate: Candidate, route: Route, opening: Opening) -> Defer | Skip | None:
         """None if the caps let one more message go to this customer and this address now."""
-        caps = self.caps.binding(candidate, route.channel)
-        if not caps:
-            return None
-        checks = list(self._checks(candidate, route, caps))
+        mine = self.customers.get(candidate.customer_id, _NOTHING)
+        shared = self.addresses.get(route.address_hash, _NOTHING)
+        if not shared and len(mine) < self.caps.least:
+            return None  # as with nearly everybody: no cap can be full
+        checks = list(self._checks(candidate, route, mine, shared))
         if not checks:
             return None
         return judge(checks, self.caps.overflow, opening, self.now, candidate.not_after)
 
-    def _checks(self, candidate: Candidate, route: Route, caps: Sequence[Cap]) -> Iterator[Check]:
-        mine = self.customers.get(candidate.customer_id, _NOTHING)
-        shared = self.addresses.get(route.address_hash, _NOTHING)
-        for cap in caps:
-            if len(mine.committed) + len(mine.reserved) >= cap.rule.maximum:
+    def _checks(
+        self, candidate: Candidate, route: Route, mine: Book, shared: Book
+    ) -> Iterator[Check]:
+        for cap in self.caps.binding(candidate, route.channel):
+            if len(mine) >= cap.rule.maximum:
                 yield from self._laid_out(candidate, cap, mine, None)
-            if shared.committed or shared.reserved:
+            if shared:
                 yield from self._laid_out(candidate, cap, shared, route.address_hash)
 
     def _laid_out(
@@ -90,17 +102,20 @@ class History:
             held.first = decision.until
         elif held is not None:
             held.last = _GONE
-        if isinstance(decision, Send) and candidate.message_class in self.caps.classes:
+        if isinstance(decision, Send) and self._is_asked_again(candidate, decision):
+            channels = (decision.channel,)
             entry = Entry(
-                candidate.public_id,
-                candidate.customer_id,
-                candidate.message_class,
-                (decision.channel,),
-                self.now,
-                self.now,
-            )
+                candidate.public_id, candidate.customer_id, candidate.message_class, channels,
+                self.now, self.now,
+            )  # fmt: skip
             _book(self.customers, candidate.customer_id).committed.append(entry)
             _book(self.addresses, decision.address_hash).committed.append(entry)
+
+    def _is_asked_again(self, candidate: Candidate, decision: Send) -> bool:
+        """Whether what is admitted now can count for another of this batch. (The next batch reads it.)"""
+        return candidate.message_class in self.caps.classes and (
+            candidate.customer_id in self._met_again or decision.address_hash in self._written_again
+        )
 
 
 def fetch_history(
@@ -111,7 +126,7 @@ def fetch_history(
 ) -> History:
     """The books of these candidates; empty, and without any query, where no cap binds any of them."""
     caps = Caps(catalog.policy)
-    history = History(caps, catalog.policy.timezone, now)
+    history = History(caps, catalog.policy.timezone, now, asked)
     capped = [pair for pair in asked if caps.binding(pair[0], pair[1].channel)]
     if capped:
         _Fetch(connection, catalog, history, capped).run()
@@ -222,6 +237,10 @@ class _Fetch:
                 yield _book(self._history.addresses, address)
 
 
+def _repeated(keys: Iterable[Key]) -> frozenset[Key]:
+    return frozenset(key for key, times in Counter(keys).items() if times > 1)
+
+
 def _book(books: dict[Key, Book], key: Key) -> Book:
     found = books.get(key)
     if found is None:
@@ -230,14 +249,17 @@ def _book(books: dict[Key, Book], key: Key) -> Book:
 
 
 _classes: BindParameter[Any] = bindparam("classes", expanding=True)
+
+
+def _of_several(column: ColumnElement[Any], asked: str) -> Select[Any]:
+    """Those of the addresses bound as `asked` that a second customer has too."""
+    address = listed(asked).c.value
+    second = select(customers.c.id).where(column == address).offset(1)
+    return select(address).where(second.exists())
+
+
 _SHARED = union_all(
-    *(
-        select(column).where(among(column, asked)).group_by(column).having(func.count() > 1)
-        for column, asked in (
-            (customers.c.email_hash, "emails"),
-            (customers.c.phone_hash, "phones"),
-        )
-    )
+    _of_several(customers.c.email_hash, "emails"), _of_several(customers.c.phone_hash, "phones")
 )
 _MEMBERS = select(
     customers.c.id, customers.c.email_hash, customers.c.phone_hash, customers.c.timezone

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -21,8 +21,7 @@ UNAVAILABLE_WAIT = timedelta(minutes=10)
 Permissions = Mapping[tuple[str, Channel, MessageClass], Permission]
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """The channel taken and what it leads to; `domain` only for email."""
 
     channel: Channel
@@ -57,21 +56,26 @@ def choose(
     Where a channel would do and is only not offered by this installation at the moment, the message waits for it
     until it expires.
     """
-    found: dict[str, str] = {}
     for channel in channels:
         address = candidate.address_hash(channel)
-        if address is None or not _reaches(candidate, channel, now):
-            found[channel] = NO_ADDRESS
+        if address is None or channel not in available or not _reaches(candidate, channel, now):
             continue
-        permission = allowed[address, channel, candidate.message_class]
-        if not permission.allowed:
-            found[channel] = permission.reason
-        elif channel not in available:
-            found[channel] = NOT_OFFERED
-        else:
+        if allowed[address, channel, candidate.message_class].allowed:
             domain = candidate.email_domain if channel == "email" else None
             return Route(channel, address, domain)
+    found: dict[str, str] = {
+        channel: _obstacle(candidate, channel, allowed, now) for channel in channels
+    }
     return _no_route(found, now)
+
+
+def _obstacle(candidate: Candidate, channel: Channel, allowed: Permissions, now: datetime) -> str:
+    """Why a channel that was not taken was not."""
+    address = candidate.address_hash(channel)
+    if address is None or not _reaches(candidate, channel, now):
+        return NO_ADDRESS
+    permission = allowed[address, channel, candidate.message_class]
+    return NOT_OFFERED if permission.allowed else permission.reason
 
 
 def _reaches(candidate: Candidate, channel: Channel, now: datetime) -> bool:
