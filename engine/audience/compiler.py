@@ -20,6 +20,7 @@ from sqlalchemy import (
 from engine.audience import predicates
 from engine.audience.scope import Scope
 from engine.definitions.segment import Condition, Group, Tree
+from engine.store.among import among
 from engine.store.tables import customers, profiles
 
 __all__ = ["PEOPLE", "Scope", "matches", "members", "select_ids"]
@@ -73,11 +74,11 @@ def members(
     connection: Connection, tree: Tree, scope: Scope, customer_ids: Sequence[int]
 ) -> set[int]:
     """Which of these customers match, asked of 1,000 at a time."""
-    question = select_ids(tree, scope)
+    question = select_ids(tree, scope).where(among(customers.c.id, "asked"))
     found: set[int] = set()
     for start in range(0, len(customer_ids), _CHUNK):
         chunk = customer_ids[start : start + _CHUNK]
-        found.update(connection.execute(question.where(customers.c.id.in_(chunk))).scalars())
+        found.update(connection.execute(question, {"asked": chunk}).scalars().all())
     return found
 
 

@@ -57,7 +57,9 @@ def permissions(
     for (channel, message_class), asked in hashes.items():
         for chunk in _chunks(asked):
             parameters = {"hashes": chunk, "channel": channel, "class": message_class}
-            for address_hash, suppressed, granted in connection.execute(_NOT_GRANTED, parameters):
+            for address_hash, suppressed, granted in connection.execute(
+                _NOT_GRANTED, parameters
+            ).all():
                 key = (address_hash, channel, message_class)
                 found[key] = _permission(policy, channel, message_class, suppressed, granted)
     return found
@@ -69,7 +71,7 @@ def newly_refused(connection: Connection, policy: Policy, batch: str) -> dict[in
     What `permissions` would answer for each row's address, channel and class; only the refusals leave the database.
     """
     known = [f"{channel} {name}" for (channel, name), may in policy.unknown_consent.items() if may]
-    rows = connection.execute(_REFUSED, {"of_batch": batch, "unknown_allowed": known})
+    rows = connection.execute(_REFUSED, {"of_batch": batch, "unknown_allowed": known}).all()
     return {
         row_id: _permission(policy, channel, message_class, suppressed, granted).reason
         for row_id, channel, message_class, suppressed, granted in rows

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, text
 
+from engine.definitions.campaign import Channel
 from engine.gate.candidates import Candidate
 from engine.gate.decision import Defer, Send, Skip
 from engine.gate.gate import Decided
@@ -59,10 +60,13 @@ def _write_sends(
         connection,
         {"id": "bigint", "place": "bigint", "hash": "text", "domain": "text", "send_at": "moment"},
     )
+    channel = sends[0][1].channel
+    digests = {candidate.digest for candidate, _ in sends}
+    places = {digest: _place(connection, catalog, digest, channel) for digest in digests}
     rows = [
         {
             "id": candidate.id,
-            "place": _place(connection, catalog, candidate, verdict),
+            "place": places[candidate.digest],
             "hash": verdict.address_hash,
             "domain": verdict.email_domain,
             "send_at": verdict.send_at,
@@ -78,17 +82,16 @@ def _write_sends(
         ),
         {
             "rows": encode_rows(connection, rows),
-            "channel": sends[0][1].channel,
+            "channel": channel,
             "batch": batch,
             "now": encode_moment(connection, now),
         },
     )
 
 
-def _place(connection: Connection, catalog: Catalog, candidate: Candidate, verdict: Send) -> int:
+def _place(connection: Connection, catalog: Catalog, digest: str, channel: Channel) -> int:
     """Where the chosen channel stands in the step's list: after a refusal the next one is tried."""
-    channels = catalog.version(connection, candidate.digest).definition.steps[0].channels
-    return channels.index(verdict.channel)
+    return catalog.version(connection, digest).definition.steps[0].channels.index(channel)
 
 
 def _write_noes(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Integer, bindparam, func, select
 
 from engine.definitions.campaign import Channel
 from engine.delivery import leases
@@ -123,7 +123,7 @@ class Dispatcher:
         """Read and decide, without a lock: on SQLite the workers could write nothing meanwhile."""
         catalog = self.reader.read(connection)
         stopped = held(connection)
-        outstanding = _outstanding(connection)
+        outstanding = connection.execute(_QUEUED).scalar_one()
         room = self.pace.room(outstanding)
         ids = due_ids(connection, stopped, min(room, BATCH), now) if room else ()
         if not ids:
@@ -174,28 +174,35 @@ def due_ids(connection: Connection, stopped: Held, limit: int, now: datetime) ->
 
     Run by run: rows of a paused or blocked run are never walked over, however many stand at the head.
     """
-    due = (deliveries.c.state == "planned") & (deliveries.c.next_at <= now)
-    waiting = select(deliveries.c.id).where(deliveries.c.run_id == runs.c.id, due).exists()
-    open_runs = (
-        connection.execute(
-            select(runs.c.id)
-            .where(runs.c.state == "open", stopped.allows_run(), waiting)
-            .order_by(runs.c.priority.desc(), runs.c.starts_at, runs.c.id)
-        )
-        .scalars()
-        .all()
-    )
     ids: list[int] = []
-    for run_id in open_runs:
-        ids += connection.execute(
-            select(deliveries.c.id)
-            .where(deliveries.c.run_id == run_id, due)
-            .order_by(deliveries.c.next_at, deliveries.c.id)
-            .limit(limit - len(ids))
-        ).scalars()
+    for run_id, definition in connection.execute(_RUNS_WITH_DUE, {"now": now}).all():
+        if not stopped.allows(run_id, definition):
+            continue
+        asked = {"run": run_id, "now": now, "room": limit - len(ids)}
+        ids += connection.execute(_DUE_OF_RUN, asked).scalars().all()
         if len(ids) >= limit:
             break
     return ids
+
+
+# Made once: the dispatcher looks ten times a second, mostly to find nothing.
+_DUE = (deliveries.c.state == "planned") & (deliveries.c.next_at <= bindparam("now"))
+_RUNS_WITH_DUE = (
+    select(runs.c.id, runs.c.definition)
+    .where(
+        runs.c.state == "open",
+        select(deliveries.c.id).where(deliveries.c.run_id == runs.c.id, _DUE).exists(),
+    )
+    .order_by(runs.c.priority.desc(), runs.c.starts_at, runs.c.id)
+)
+_DUE_OF_RUN = (
+    select(deliveries.c.id)
+    .where(deliveries.c.run_id == bindparam("run"), _DUE)
+    .order_by(deliveries.c.next_at, deliveries.c.id)
+    .limit(bindparam("room", type_=Integer))
+)
+_QUEUED = select(func.count()).where(IN_HAND, deliveries.c.state == State.QUEUED)
+"""Rows that workers still have before them."""
 
 
 def next_look(connection: Connection, *, due_by: datetime) -> datetime | None:
@@ -210,10 +217,3 @@ def next_look(connection: Connection, *, due_by: datetime) -> datetime | None:
             held(connection).allows_run(),
         )
     ).scalar()
-
-
-def _outstanding(connection: Connection) -> int:
-    """Rows that workers still have before them."""
-    return connection.execute(
-        select(func.count()).where(IN_HAND, deliveries.c.state == State.QUEUED)
-    ).scalar_one()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from engine.store.session import insert_ignoring
 from engine.store.tables import leases
@@ -52,9 +52,8 @@ def still_holds(connection: Connection, lease: Lease, seconds: float) -> bool:
     row = _locked(connection, lease.name)
     if row is None or row.holder != lease.holder or row.epoch != lease.epoch:
         return False
-    connection.execute(
-        update(leases).where(leases.c.name == lease.name).values(expires=_now(connection) + seconds)
-    )
+    expires = _now(connection) + seconds
+    connection.execute(_RENEW, {"of_name": lease.name, "until": expires})
     return True
 
 
@@ -96,9 +95,16 @@ def living_workers(connection: Connection) -> set[str]:
 
 def _locked(connection: Connection, name: str):  # type: ignore[no-untyped-def]  # a Row of leases, or None
     # SQLite's BEGIN IMMEDIATE already holds the only write lock; FOR UPDATE is left out there by its dialect.
-    query = select(leases).where(leases.c.name == name).with_for_update()
-    return connection.execute(query).first()
+    return connection.execute(_LOCK, {"of_name": name}).first()
 
 
 def _now(connection: Connection) -> float:
-    return float(connection.execute(select(database_now())).scalar_one())
+    return float(connection.execute(_NOW).scalar_one())
+
+
+# Made once: the dispatcher asks them in every look.
+_LOCK = select(leases).where(leases.c.name == bindparam("of_name")).with_for_update()
+_RENEW = (
+    update(leases).where(leases.c.name == bindparam("of_name")).values(expires=bindparam("until"))
+)
+_NOW = select(database_now())

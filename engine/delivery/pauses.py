@@ -12,6 +12,8 @@ from engine.gate.candidates import Candidate
 from engine.gate.decision import Because, Decision, Defer, Send
 from engine.store.tables import pauses, runs
 
+_TARGETS = select(pauses.c.target)
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -27,6 +29,10 @@ class Held:
         if self.everything:
             return ~true()
         return runs.c.definition.not_in(self.definitions) & runs.c.id.not_in(self.run_ids)
+
+    def allows(self, run_id: int, definition: str) -> bool:
+        """The same of one run."""
+        return not (self.everything or definition in self.definitions or run_id in self.run_ids)
 
     def put_off(
         self, candidate: Candidate, decision: Decision, until: datetime
@@ -44,7 +50,7 @@ class Held:
 
 
 def held(connection: Connection) -> Held:
-    targets = list(connection.execute(select(pauses.c.target)).scalars())
+    targets = list(connection.execute(_TARGETS).scalars())
     return Held(
         everything="all" in targets,
         definitions=[t.partition(":")[2] for t in targets if t.startswith(("campaign:", "care:"))],

@@ -102,4 +102,4 @@ _CANDIDATES: Select[Any] = (
 
 def load_candidates(connection: Connection, ids: Iterable[int]) -> list[Candidate]:
     """Those of these deliveries that are still planned, in the gate's order: priority, then who has waited longest."""
-    return list(map(Candidate._make, connection.execute(_CANDIDATES, {"ids": ids})))
+    return list(map(Candidate._make, connection.execute(_CANDIDATES, {"ids": ids}).all()))

@@ -17,6 +17,7 @@ from engine.store.tables import definitions
 
 POLICY = "policy"
 SENDABLE = ("campaign", "care")
+_IN_FORCE = select(definitions.c.id).where(definitions.c.current).order_by(definitions.c.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +66,7 @@ class CatalogReader:
 
     def read(self, connection: Connection) -> Catalog:
         """The catalog as of this transaction; cheap while nothing was applied since."""
-        ids = tuple(
-            connection.execute(
-                select(definitions.c.id).where(definitions.c.current).order_by(definitions.c.id)
-            ).scalars()
-        )
+        ids = tuple(connection.execute(_IN_FORCE).scalars())
         if self._catalog is None or ids != self._fingerprint:
             self._catalog, self._fingerprint = self._load(connection), ids
         return self._catalog
