@@ -17,7 +17,7 @@ from sqlalchemy import Connection, select, update
 
 from engine.channels.base import Envelope, Outcome, Refused
 from engine.clock import Clock
-from engine.customers.consent import permissions
+from engine.customers.permission import newly_refused
 from engine.delivery.lanes import IDLE_SECONDS, Batch, Job, Lane
 from engine.delivery.leases import beat, retire
 from engine.delivery.ledger import BACK_TO_PLANNED, IN_HAND, Ledger, PutOff
@@ -165,17 +165,7 @@ class Sender:
         admission, with the reason."""
         with self._store.read() as connection:
             letters = self._load(connection, batch)
-            policy = self._reader.read(connection).policy
-            keys = [
-                (one.row.address_hash, one.row.channel, one.version.definition.message_class)
-                for one in letters
-            ]
-            allowed = permissions(connection, policy, set(keys))
-        refused = {
-            letter.row.id: allowed[key].reason
-            for letter, key in zip(letters, keys, strict=True)
-            if not allowed[key].allowed
-        }
+            refused = newly_refused(connection, self._reader.read(connection).policy, batch)
         return [letter for letter in letters if letter.row.id not in refused], refused
 
     @waits_out_an_outage
