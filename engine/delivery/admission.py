@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, insert
 
 from engine.definitions.campaign import Channel
 from engine.gate.candidates import Candidate
 from engine.gate.decision import Defer, Send, Skip
 from engine.gate.gate import Decided
 from engine.store.catalog import Catalog
-from engine.store.recordset import encode_moment, encode_rows, recordset
+from engine.store.recordset import encode_moment, encode_rows, recordset, statement
 from engine.store.tables import decisions
 
 
@@ -74,7 +74,7 @@ def _write_sends(
         for candidate, verdict in sends
     ]
     connection.execute(
-        text(
+        statement(
             "UPDATE deliveries SET state = 'queued', channel = :channel, batch = :batch, worker = NULL,"
             " address_hash = r.hash, email_domain = r.domain, send_at = r.send_at,"
             " channel_index = r.place, admitted_at = :now, enqueued_at = :now"
@@ -136,7 +136,7 @@ def _write_skips(
     columns = recordset(connection, {"id": "bigint", "reason": "text"})
     rows = [{"id": candidate.id, "reason": verdict.because.reason} for candidate, verdict in skips]
     connection.execute(
-        text(
+        statement(
             "UPDATE deliveries SET state = 'skipped', reason = r.reason, ended_at = :now"
             f" FROM {columns} WHERE deliveries.id = r.id AND state = 'planned'"
         ),
@@ -158,7 +158,7 @@ def _write_deferrals(connection: Connection, deferrals: Sequence[tuple[Candidate
         for candidate, verdict in deferrals
     ]
     connection.execute(
-        text(
+        statement(
             "UPDATE deliveries SET reason = r.reason, next_at = r.until,"
             " deferrals = deferrals + r.counts"
             f" FROM {columns} WHERE deliveries.id = r.id AND state = 'planned'"

@@ -16,12 +16,12 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, insert, text, update
+from sqlalchemy import Connection, insert, update
 
 from engine.clock import Clock
 from engine.customers.consent import suppress
 from engine.delivery.results import End, Result
-from engine.store.recordset import encode_ids, encode_moment, encode_rows, recordset
+from engine.store.recordset import encode_ids, encode_moment, encode_rows, recordset, statement
 from engine.store.session import Store, insert_ignoring, waits_out_an_outage
 from engine.store.tables import Engagement, State, attempts, deliveries, engagements, runs
 
@@ -127,7 +127,7 @@ class Ledger:
         if not ids:
             return {}
         rows = connection.execute(
-            text(
+            statement(
                 "UPDATE deliveries SET state = 'sending', attempts = attempts + 1,"
                 " first_attempt_at = COALESCE(first_attempt_at, :now),"
                 " message_id = '<' || public_id || :host || '>'"
@@ -202,7 +202,7 @@ def _record_sent(connection: Connection, worker: str, results: Sequence[Result])
         for result in results
     ]
     connection.execute(
-        text(
+        statement(
             "UPDATE deliveries SET state = 'sent', sent_at = r.at, ended_at = r.at, reply = r.reply, batch = NULL,"
             f" parts = r.parts, reason = NULL FROM {columns}"
             " WHERE deliveries.id = r.id AND deliveries.attempts = r.attempt"
