@@ -25,7 +25,7 @@ COLUMNS = Columns(
     known=(
         "id", "name", "email", "phone", "phone_valid_until", "gender", "birthday",
         "birthday_calendar", "timezone", "language", "province", "city", "address", "joined_at",
-        "email_consent", "sms_consent",
+        "malicious", "email_consent", "sms_consent",
     ),
     required=("id",),
 )  # fmt: skip
@@ -39,7 +39,7 @@ _WRITTEN = (
     "ref", "name", "email", "email_hash", "email_domain", "phone", "phone_hash",
     "phone_valid_until", "gender", "birthday", "birthday_month", "birthday_day",
     "birthday_calendar", "timezone", "language", "province", "city", "address", "joined_at",
-    "attributes", "created_at", "updated_at",
+    "malicious", "attributes", "created_at", "updated_at",
 )  # fmt: skip
 _MASKS = {
     "name": ("*", "names"),
@@ -57,6 +57,7 @@ Pick = Callable[[tuple[Any, ...]], tuple[Any, ...]]
 """Takes the values of _WRITTEN and gives those of the columns that are written."""
 _CHANNELS: tuple[Channel, Channel] = ("email", "sms")
 _NONE: frozenset[str] = frozenset()
+_UNMARKED = frozenset(("malicious",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,10 @@ class CustomerRows:
         for left, values in alike.items():
             pick, upsert = self._plan(shape, left)
             changed += upsert.run(connection, [pick(row) for row in values], there)
-        self._job.tally.landed(landed, changed, len(rows) - len(there))
+        new = len(rows) - len(there)
+        self._job.tally.landed(landed, changed, new)
+        # Everybody's class stands in their profile.
+        self._job.is_stale |= new > 0 or (changed > 0 and "malicious" in shape.places)
 
     def _make_plan(self, shape: Shape, left: frozenset[str]) -> tuple[Pick, Upsert]:
         """Only what the file says is written: a column that it lacks is left as it is."""
@@ -139,14 +143,17 @@ class CustomerRows:
     def _row(self, values: Values, attributes: str, line: int) -> _Row:
         """What is written of a row. Raises CellError."""
         (ref, name, email, phone, valid_until, gender, birthday, calendar, zone, language,
-         province, city, address, joined, _, _) = values  # fmt: skip
+         province, city, address, joined, malicious, _, _) = values  # fmt: skip
         masked = self._masked(line, name=name, email=email, phone=phone, address=address)
+        # A mark is not taken off by a cell that was left blank.
+        unmarked = _UNMARKED if malicious is None else _NONE
+        left = masked | self._unknown_zone(line, zone) | unmarked
         now = self._job.now_value
         return _Row((
             ref, name, *self._email(email), *self._phone(phone), valid_until, gender,
             *self._born(birthday, calendar), calendar, zone, language, province, city, address,
-            joined, attributes, now, now,
-        ), masked | self._unknown_zone(line, zone))  # fmt: skip
+            joined, malicious, attributes, now, now,
+        ), left)  # fmt: skip
 
     def _masked(self, line: int, **cells: str | None) -> frozenset[str]:
         """The columns whose cells the platform has masked: they tell nothing, and the row is no worse for it."""
@@ -216,6 +223,7 @@ def _readers(job: Job) -> dict[str, cells.Cell]:
         "city": cells.text,
         "address": cells.text,
         "joined_at": later,
+        "malicious": cells.yes_or_no,
         "email_consent": cells.yes_or_no,
         "sms_consent": cells.yes_or_no,
     }

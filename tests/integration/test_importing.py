@@ -322,6 +322,40 @@ def test_a_masked_email_is_nobodys_address(shop: Shop) -> None:
     assert shop.rows(consents) == []
 
 
+def test_a_customer_is_marked_malicious_by_hand_and_only_a_no_takes_the_mark_off(
+    shop: Shop,
+) -> None:
+    def load(content: str) -> list[bool]:
+        shop.load("customers", content)
+        rows = {row["ref"]: row["malicious"] for row in shop.rows(customers)}
+        return [rows[ref] for ref in sorted(rows)]
+
+    assert load("id,malicious\n1,yes\n2,\n3,no\n") == [True, False, False]
+    assert load("id,malicious,city\n1,,上海\n2,TRUE,\n3,,\n") == [True, True, False]
+    assert load("id,city\n1,杭州\n") == [True, True, False]
+    assert load("id,malicious\n1,no\n1,\n2,no\n2,yes\n") == [False, True, False]
+
+
+def test_the_mark_of_a_malicious_customer_counts_at_once(shop: Shop) -> None:
+    def classes() -> list[str]:
+        ensure_fresh(shop.store, POLICY, NOW)
+        return [row["class"] for row in shop.rows(profiles)]
+
+    shop.load("customers", "id,email,email_consent\n1,a@example.com,yes\n")
+    assert classes() == ["prospect"]
+    summary = shop.load("customers", "id,malicious\n1,yes\n")
+    assert (summary.reach["email", "marketing"], classes()) == (0, ["malicious"])
+    summary = shop.load("customers", "id,malicious\n1,no\n")
+    assert (summary.reach["email", "marketing"], classes()) == (1, ["prospect"])
+
+
+def test_a_mark_that_is_neither_yes_nor_no_is_rejected(shop: Shop) -> None:
+    summary = shop.load("customers", "id,malicious\n1,perhaps\n")
+    assert shop.reasons(summary) == [
+        (2, "malicious: 'perhaps' is neither yes nor no (blank = unknown)")
+    ]
+
+
 def test_a_masked_address_cannot_be_suppressed(shop: Shop) -> None:
     summary = shop.load("suppressions", "address\nl***@qq.com\n138****8001\nlin@qq.com\n")
     assert summary.inserted == 1
