@@ -85,9 +85,7 @@ class SuppressionRows:
 def _hash(job: Job, name: str, address: str | None) -> str | None:
     if address is None:
         return None
-    if (
-        "*" in address
-    ):  # allowed in an e-mail address, but what an export masks: its hash would match nobody
+    if "*" in address:  # what an export masks; it may stand in an address, but this one is nobody's
         raise CellError(f"{name}: {address!r} is masked")
     try:
         return job.hash_of(
