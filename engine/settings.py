@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets as random_secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -241,21 +242,32 @@ def _keys(path: tuple[Any, ...]) -> list[str]:
 
 
 def _kept(path: Path) -> str:
-    """A secret that is made once and kept in a file only its owner can read."""
+    """A secret that is made once and kept in a file only its owner can read. Raises ConfigurationError."""
     try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        pass
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_secret(path)
+        found = path.read_text().strip()
     except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}") from error
+        raise ConfigurationError(f"{error.filename or path}: {error.strerror}") from error
+    if not found:
+        raise ConfigurationError(
+            f"{path}: is empty; put the key back from a backup, or remove the file if none was ever used"
+        )
+    return found
+
+
+def _make_secret(path: Path) -> None:
+    """Write a new secret whole or not at all: a full disk, or a process that looks in between, must never find an
+    empty key. Where another process was faster its secret is the one."""
+    draft = path.with_name(f".{path.name}.{random_secrets.token_hex(8)}")
+    handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:  # another process was faster: its secret is the one
-        return path.read_text().strip()
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}") from error
-    with os.fdopen(handle, "w") as file:
-        secret = random_secrets.token_urlsafe(32)
-        file.write(secret + "\n")
-    return secret
+        with os.fdopen(handle, "w") as file:
+            file.write(random_secrets.token_urlsafe(32) + "\n")
+            file.flush()
+            os.fsync(handle)
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()

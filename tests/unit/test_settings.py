@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -92,3 +96,34 @@ def test_what_is_wrong_with_a_credential_is_told_without_its_content(places: Pla
         assert said in str(error.value)
         assert "s3cret" not in str(error.value)
         path.unlink()
+
+
+def test_a_secret_is_made_once_however_many_ask_for_it_at_once(tmp_path: Path) -> None:
+    settings = Settings(project=tmp_path)
+    with ThreadPoolExecutor(16) as many:
+        found = set(many.map(lambda _: settings.hashing_key(), range(64)))
+    assert len(found) == 1
+    assert len(found.pop()) > 30
+    assert [path.name for path in settings.var.iterdir()] == ["address_key"]
+    assert stat.S_IMODE((settings.var / "address_key").stat().st_mode) == 0o600
+
+
+def test_a_full_disk_leaves_no_empty_secret_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    settings = Settings(project=tmp_path)
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(ConfigurationError, match="var/secret: No space left on device"):
+        settings.signing_keys()
+    assert list(settings.var.iterdir()) == []
+
+
+def test_an_empty_secret_is_refused(tmp_path: Path) -> None:
+    settings = Settings(project=tmp_path)
+    settings.var.mkdir()
+    (settings.var / "address_key").write_text("\n")
+    with pytest.raises(ConfigurationError, match="address_key: is empty"):
+        settings.hashing_key()
