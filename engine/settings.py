@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import os
 import secrets as random_secrets
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
 from engine.errors import ConfigurationError, did_you_mean
 
 PROJECT_FILE = "yanshu.toml"
+_PREFIX = "YANSHU_"
 
 
 class _Section(BaseModel):
@@ -74,11 +79,37 @@ class WorkerSettings(_Section):
     processes: int = Field(default=0, ge=0, le=64)  # 0 = one per core
 
 
+class _Credentials(EnvSettingsSource):
+    """The files of the credentials directory (systemd's `LoadCredential=`): `yanshu_smtp__password` is read as the
+    variable of that name would be, whatever its case."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        """What the files say, by their names in lower case. Raises ConfigurationError.
+
+        Files of others are not opened: they need not be text.
+        """
+        folder = Path(str(self.config.get("secrets_dir") or ""))
+        return {
+            path.name.lower(): _read_credential(path)
+            for path in sorted(folder.iterdir() if self.config.get("secrets_dir") else ())
+            if path.name.lower().startswith(_PREFIX.lower()) and path.is_file()
+        }
+
+
+def _read_credential(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path}: is not UTF-8") from None
+
+
 class Settings(BaseSettings):
     """Everything that is not a rule of the trade: where things are and how to reach them."""
 
     model_config = SettingsConfigDict(
-        env_prefix="YANSHU_", env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
     project: Path = Path()
@@ -102,11 +133,11 @@ class Settings(BaseSettings):
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # there is no .env file
-        file_secret_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # it does not nest
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         toml = settings_cls.model_config.get("toml_file")
         file = TomlConfigSettingsSource(settings_cls, toml_file=toml)
-        return init_settings, file_secret_settings, env_settings, file
+        return init_settings, _Credentials(settings_cls), env_settings, file
 
     @property
     def var(self) -> Path:
@@ -180,6 +211,8 @@ def load_settings(project: Path) -> Settings:
         return Loaded(project=project)
     except ValidationError as error:
         raise ConfigurationError(_explain(error)) from None
+    except SettingsError as error:  # a section that is no JSON; its text may hold a secret
+        raise ConfigurationError(f"environment or credentials: {error}; write JSON") from None
     except ValueError as error:  # TOML that does not parse
         raise ConfigurationError(f"{PROJECT_FILE}: {error}") from None
 
@@ -194,7 +227,7 @@ def _explain(error: ValidationError) -> str:
             else ""
         )
         what = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"]
-        lines.append(f"{PROJECT_FILE} or environment: {path}: {what}{hint}")
+        lines.append(f"{PROJECT_FILE}, environment or credentials: {path}: {what}{hint}")
     return "\n".join(lines)
 
 
@@ -209,21 +242,32 @@ def _keys(path: tuple[Any, ...]) -> list[str]:
 
 
 def _kept(path: Path) -> str:
-    """A secret that is made once and kept in a file only its owner can read."""
+    """A secret that is made once and kept in a file only its owner can read. Raises ConfigurationError."""
     try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        pass
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_secret(path)
+        found = path.read_text().strip()
     except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}") from error
+        raise ConfigurationError(f"{error.filename or path}: {error.strerror}") from error
+    if not found:
+        raise ConfigurationError(
+            f"{path}: is empty; put the key back from a backup, or remove the file if none was ever used"
+        )
+    return found
+
+
+def _make_secret(path: Path) -> None:
+    """Write a new secret whole or not at all: a full disk, or a process that looks in between, must never find an
+    empty key. Where another process was faster its secret is the one."""
+    draft = path.with_name(f".{path.name}.{random_secrets.token_hex(8)}")
+    handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:  # another process was faster: its secret is the one
-        return path.read_text().strip()
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}") from error
-    with os.fdopen(handle, "w") as file:
-        secret = random_secrets.token_urlsafe(32)
-        file.write(secret + "\n")
-    return secret
+        with os.fdopen(handle, "w") as file:
+            file.write(random_secrets.token_urlsafe(32) + "\n")
+            file.flush()
+            os.fsync(handle)
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()

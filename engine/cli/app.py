@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from errno import EACCES, EDQUOT, EFBIG, EIO, EISDIR, EMFILE, ENOSPC, EPERM, EROFS
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +19,8 @@ from engine.errors import EXIT_ERROR, EXIT_FINE, EXIT_USAGE, YanshuError
 _CLICK_USAGE = (
     2  # the exit code of the library's own usage errors; ours is 64, as sysexits.h has it
 )
+_OF_THE_MACHINE = frozenset({EACCES, EDQUOT, EFBIG, EIO, EISDIR, EMFILE, ENOSPC, EPERM, EROFS})
+"""What no program can prevent: a full, broken or read-only disk, a file that may not be read."""
 
 
 def _version(asked: bool) -> None:
@@ -74,13 +77,12 @@ def run(arguments: Sequence[str]) -> int:
         return _usage(error)
     except typer.Abort:
         return _told("stopped", EXIT_ERROR)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return _refused(error)
     except Exception:
-        import traceback
-
-        traceback.print_exc()
-        return _told(
-            "this is a defect of yanshu; please report it with the lines above", EXIT_ERROR
-        )
+        return _defect()
     return result if isinstance(result, int) else EXIT_FINE
 
 
@@ -91,10 +93,30 @@ def run_and_flush() -> int:
         code = run(sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:
-        # Python flushes once more when it ends; that must not fail, loudly, again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_ERROR
+        code = EXIT_ERROR
+    except OSError as error:  # the answer was sent to a full disk
+        code = _refused(error)
+    else:
+        return code
+    # Python flushes once more when it ends; that must not fail, loudly, again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
+
+
+def _refused(error: OSError) -> int:
+    """Say what the machine refused, and where; any other OSError is a defect."""
+    if error.errno not in _OF_THE_MACHINE:
+        return _defect()
+    where = error.filename or "cannot read or write"
+    return _told(f"{where}: {error.strerror}", EXIT_ERROR)
+
+
+def _defect() -> int:
+    """For what nobody expected; called while it is handled."""
+    import traceback
+
+    traceback.print_exc()
+    return _told("this is a defect of yanshu; please report it with the lines above", EXIT_ERROR)
 
 
 def _be_readable() -> None:

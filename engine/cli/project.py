@@ -54,14 +54,39 @@ def _lay_down(directory: Path) -> int:
     import shutil
 
     config, templates = _starter()
+    was_there = directory.is_dir()
     unwanted = shutil.ignore_patterns("__pycache__", "*.pyc", "var")
     try:
         shutil.copytree(config, directory, ignore=unwanted, dirs_exist_ok=True)
         shutil.copytree(templates, directory / "templates", ignore=unwanted, dirs_exist_ok=True)
         (directory / ".gitignore").write_text(GITIGNORE)
     except OSError as error:
-        raise YanshuError(f"{directory}: {error.strerror or error}") from error
+        _clear(directory, was_there)
+        raise YanshuError(f"{directory}: {_first_reason(error)}") from error
     return sum(1 for path in directory.rglob("*") if path.is_file())
+
+
+def _clear(directory: Path, was_there: bool) -> None:
+    """Take away what half of a project was laid down, so that `init` can be said again."""
+    import shutil
+
+    for path in directory.iterdir() if directory.is_dir() else ():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    if not was_there:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _first_reason(error: OSError) -> str:
+    """What went wrong, of the first file: `copytree` goes on and raises a list of all, as (from, to, reason)."""
+    import shutil
+
+    found = error.args[0] if isinstance(error, shutil.Error) and error.args else None
+    if isinstance(found, list) and found:
+        return str(found[0][-1]).partition("] ")[2].partition(": ")[0] or str(found[0][-1])
+    return error.strerror or str(error)
 
 
 def _starter() -> tuple[Path, Path]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, true
 
+from engine.audience.scope import COMPLETED
 from engine.cli.context import Session
 from engine.definitions.campaign import Campaign, Care, Channel, Step
 from engine.delivery.letters import message_host
@@ -97,13 +98,16 @@ def find_step(session: Session, name: str, step_id: str | None) -> tuple[Campaig
 
 
 def data_of(session: Session, definition: Campaign | Care, ref: str) -> MessageData:
-    """What varies in a message to this customer; with their latest order, where an order is what calls for it."""
+    """What varies in a message to this customer; with their latest order, where an order is what calls for it (for a
+    dormant rule the latest that was completed)."""
     with session.store.read() as connection:
         found = connection.execute(select(customers).where(customers.c.ref == ref)).first()
         if found is None:
             raise YanshuError(f"no customer {ref!r}")
-        wanted = _speaks_of_an_order(definition)
-        order = _latest_order(connection, found.id) if wanted else None
+        trigger = definition.trigger if isinstance(definition, Care) else None
+        wanted = trigger is not None and trigger.has_order
+        is_dormant = trigger is not None and trigger.kind == "dormant"
+        order = _latest_order(connection, found.id, completed=is_dormant) if wanted else None
         items = _items(connection, order) if order else []
     data = replace(
         sample_data(session),
@@ -149,14 +153,14 @@ def _channels(
     return reached
 
 
-def _speaks_of_an_order(definition: Campaign | Care) -> bool:
-    return isinstance(definition, Care) and definition.trigger.kind in ("order", "dormant")
-
-
-def _latest_order(connection: Connection, customer_id: int) -> Mapping[str, Any] | None:
+def _latest_order(
+    connection: Connection, customer_id: int, *, completed: bool
+) -> Mapping[str, Any] | None:
+    """`completed`: of those that count only."""
+    counts = orders.c.status.in_(COMPLETED) if completed else true()
     query = (
         select(orders)
-        .where(orders.c.customer_id == customer_id)
+        .where(orders.c.customer_id == customer_id, counts)
         .order_by(orders.c.placed_at.desc(), orders.c.id.desc())
         .limit(1)
     )

@@ -60,7 +60,7 @@ def word(*known: str) -> Cell:
 
 
 def yes_or_no(cell: str) -> bool | None:
-    """Consent: None where nothing is known."""
+    """A consent or a mark: None where the cell says nothing."""
     found = cell.strip().lower()
     if not found:
         return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -23,7 +25,7 @@ COLUMNS = Columns(
     known=(
         "id", "name", "email", "phone", "phone_valid_until", "gender", "birthday",
         "birthday_calendar", "timezone", "language", "province", "city", "address", "joined_at",
-        "email_consent", "sms_consent",
+        "malicious", "email_consent", "sms_consent",
     ),
     required=("id",),
 )  # fmt: skip
@@ -37,16 +39,49 @@ _WRITTEN = (
     "ref", "name", "email", "email_hash", "email_domain", "phone", "phone_hash",
     "phone_valid_until", "gender", "birthday", "birthday_month", "birthday_day",
     "birthday_calendar", "timezone", "language", "province", "city", "address", "joined_at",
-    "attributes", "created_at", "updated_at",
+    "malicious", "attributes", "created_at", "updated_at",
 )  # fmt: skip
-_MASK = "*"
+_MASKS = {
+    "name": ("*", "names"),
+    "email": ("*", "e-mail addresses"),
+    "phone": ("*", "phone numbers"),
+    "address": ("**", "postal addresses"),  # a lone star may well stand in one
+}
+"""What a masked cell holds (`林*`, `l***@qq.com`, `138****1234`), and what a warning calls such cells."""
+_LEFT = {
+    "email": _DERIVED["email"],
+    # The day on which a number dies is that of the number in the row, not of the one that is known.
+    "phone": (*_DERIVED["phone"], "phone_valid_until"),
+}
 Pick = Callable[[tuple[Any, ...]], tuple[Any, ...]]
-"""Takes the values of _WRITTEN and gives those of the columns that this shape writes."""
+"""Takes the values of _WRITTEN and gives those of the columns that are written."""
 _CHANNELS: tuple[Channel, Channel] = ("email", "sms")
+_NONE: frozenset[str] = frozenset()
+_UNMARKED = frozenset(("malicious",))
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A customer's values of _WRITTEN, and which of these columns to leave as they are in the database."""
+
+    values: tuple[Any, ...]
+    left: frozenset[str]
+
+    def after(self, earlier: _Row | None) -> _Row:
+        """This row where one with the same id stood before it: what it leaves was said by that one."""
+        if earlier is None or not self.left:
+            return self
+        said = self.left - earlier.left
+        values = (
+            old if name in said else new
+            for name, old, new in zip(_WRITTEN, earlier.values, self.values, strict=True)
+        )
+        return _Row(tuple(values), self.left & earlier.left)
 
 
 class CustomerRows:
-    """Lands customers. A column that the file lacks is left as it is; a blank cell empties it."""
+    """Lands customers. A column that the file lacks is left as it is; a blank cell empties it, and one that tells
+    nothing (a masked number, an unknown time zone) leaves what is known."""
 
     columns = COLUMNS
 
@@ -54,12 +89,13 @@ class CustomerRows:
         self._job = job
         self._readers = _readers(job)
         self._birthday = cells.birthday(job.now.year)
+        self._reader = lru_cache(maxsize=1000)(lambda shape: RowReader(shape, self._readers))
         self._plan = lru_cache(maxsize=1000)(self._make_plan)
 
     def land(self, connection: Connection, shape: Shape, records: Sequence[Record]) -> None:
         """Write these rows; of several with one id the last wins."""
-        reader, pick, upsert = self._plan(shape)
-        rows: dict[str, tuple[Any, ...]] = {}
+        reader = self._reader(shape)
+        rows: dict[str, _Row] = {}
         consents: dict[str, tuple[bool | None, bool | None]] = {}
         landed = 0
         for record, values in self._job.read_all(reader, records):
@@ -69,16 +105,32 @@ class CustomerRows:
                 self._job.reject(record, str(error))
                 continue
             landed += 1
-            rows[row[0]] = pick(row)
-            consents[row[0]] = (values[-2], values[-1])
-        there = find(connection, customers, "ref", rows)
-        changed = upsert.run(connection, list(rows.values()), there)
-        self._job.tally.landed(landed, changed, len(rows) - len(there))
+            ref = values[0]
+            rows[ref] = row.after(rows.get(ref))
+            consents[ref] = (values[-2], values[-1])
+        self._write(connection, shape, rows, landed)
         self._record_consents(connection, consents)
 
-    def _make_plan(self, shape: Shape) -> tuple[RowReader, Pick, Upsert]:
+    def _write(
+        self, connection: Connection, shape: Shape, rows: dict[str, _Row], landed: int
+    ) -> None:
+        """Rows that leave the same columns as they are go together."""
+        there = find(connection, customers, "ref", rows)
+        alike: dict[frozenset[str], list[tuple[Any, ...]]] = defaultdict(list)
+        for row in rows.values():
+            alike[row.left].append(row.values)
+        changed = 0
+        for left, values in alike.items():
+            pick, upsert = self._plan(shape, left)
+            changed += upsert.run(connection, [pick(row) for row in values], there)
+        new = len(rows) - len(there)
+        self._job.tally.landed(landed, changed, new)
+        # Everybody's class stands in their profile.
+        self._job.is_stale |= new > 0 or (changed > 0 and "malicious" in shape.places)
+
+    def _make_plan(self, shape: Shape, left: frozenset[str]) -> tuple[Pick, Upsert]:
         """Only what the file says is written: a column that it lacks is left as it is."""
-        said = {name for column in shape.places for name in _DERIVED.get(column, (column,))}
+        said = {name for column in shape.places for name in _DERIVED.get(column, (column,))} - left
         columns = [name for name in _WRITTEN if name in said or name in _ALWAYS]
         upsert = Upsert(
             customers, ["ref"], columns,
@@ -86,25 +138,39 @@ class CustomerRows:
             rules={"attributes": merge_json("attributes", on_sqlite=self._job.as_number)},
             stamp="updated_at",
         )  # fmt: skip
-        pick = itemgetter(*[_WRITTEN.index(name) for name in columns])
-        return RowReader(shape, self._readers), pick, upsert
+        return itemgetter(*[_WRITTEN.index(name) for name in columns]), upsert
 
-    def _row(self, values: Values, attributes: str, line: int) -> tuple[Any, ...]:
-        """The values of _WRITTEN. Raises CellError."""
+    def _row(self, values: Values, attributes: str, line: int) -> _Row:
+        """What is written of a row. Raises CellError."""
         (ref, name, email, phone, valid_until, gender, birthday, calendar, zone, language,
-         province, city, address, joined, _, _) = values  # fmt: skip
-        if zone is not None and zone not in zone_names():
-            self._job.notes.add("rows name an unknown time zone: the shop's applies", f"{zone!r} in line {line}")  # fmt: skip
-            zone = None
-        if phone is not None and _MASK in phone:
-            self._job.notes.add("phone numbers are masked and were left out", f"line {line}")
-            phone = None
+         province, city, address, joined, malicious, _, _) = values  # fmt: skip
+        masked = self._masked(line, name=name, email=email, phone=phone, address=address)
+        # A mark is not taken off by a cell that was left blank.
+        unmarked = _UNMARKED if malicious is None else _NONE
+        left = masked | self._unknown_zone(line, zone) | unmarked
         now = self._job.now_value
-        return (
+        return _Row((
             ref, name, *self._email(email), *self._phone(phone), valid_until, gender,
             *self._born(birthday, calendar), calendar, zone, language, province, city, address,
-            joined, attributes, now, now,
-        )  # fmt: skip
+            joined, malicious, attributes, now, now,
+        ), left)  # fmt: skip
+
+    def _masked(self, line: int, **cells: str | None) -> frozenset[str]:
+        """The columns whose cells the platform has masked: they tell nothing, and the row is no worse for it."""
+        found: list[str] = []
+        for column, cell in cells.items():
+            mask, called = _MASKS[column]
+            if cell is not None and mask in cell:
+                self._job.notes.add(f"{called} are masked: what is known stays", f"line {line}")
+                found += _LEFT.get(column, (column,))
+        return frozenset(found) if found else _NONE
+
+    def _unknown_zone(self, line: int, zone: str | None) -> frozenset[str]:
+        if zone is None or zone in zone_names():
+            return _NONE
+        what = "rows name an unknown time zone: what is known stays, else the shop's applies"
+        self._job.notes.add(what, f"{zone!r} in line {line}")
+        return frozenset(("timezone",))
 
     def _email(self, email: str | None) -> tuple[str | None, str | None, str | None]:
         if email is None:
@@ -145,8 +211,8 @@ def _readers(job: Job) -> dict[str, cells.Cell]:
     return {
         "id": cells.identifier,
         "name": cells.text,
-        "email": cells.optional(normalise_email),
-        "phone": cells.optional(_phone_or_mask),
+        "email": cells.optional(_unless_masked("email", normalise_email)),
+        "phone": cells.optional(_unless_masked("phone", normalise_phone)),
         "phone_valid_until": later,
         "gender": cells.text,
         "birthday": cells.text,
@@ -157,11 +223,13 @@ def _readers(job: Job) -> dict[str, cells.Cell]:
         "city": cells.text,
         "address": cells.text,
         "joined_at": later,
+        "malicious": cells.yes_or_no,
         "email_consent": cells.yes_or_no,
         "sms_consent": cells.yes_or_no,
     }
 
 
-def _phone_or_mask(cell: str) -> str:
-    """A masked number (`138****1234`) tells nothing, but its row is no worse for it."""
-    return cell if _MASK in cell else normalise_phone(cell)
+def _unless_masked(column: str, normalise: Callable[[str], str]) -> Callable[[str], str]:
+    """A masked address cannot be normalised; `CustomerRows` leaves it out."""
+    mask = _MASKS[column][0]
+    return lambda cell: cell if mask in cell else normalise(cell)

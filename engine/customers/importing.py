@@ -163,7 +163,7 @@ class _Importer:
             for batch in self._batches(lines, rows.columns, job):
                 with self._begin() as connection:
                     _land(connection, rows, batch)
-                    if touched.any or (kind == "customers" and job.tally.inserted):
+                    if touched.any or job.is_stale:
                         mark_stale(connection)
                 self._progress(job, lines)
             self._refresh(touched)

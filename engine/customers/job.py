@@ -63,7 +63,8 @@ class Notes:
 
 @dataclass
 class Job:
-    """One file on its way in. `as_number`: whether moments are numbers to this database."""
+    """One file on its way in. `as_number`: whether moments are numbers to this database. `is_stale`: whether profiles
+    no longer hold."""
 
     policy: Policy
     now: datetime
@@ -72,6 +73,7 @@ class Job:
     rejects: Rejects
     tally: Tally = field(default_factory=Tally)
     notes: Notes = field(default_factory=Notes)
+    is_stale: bool = False
 
     def __post_init__(self) -> None:
         self.moment = cells.moments(self.policy.timezone, as_number=self.as_number)

@@ -85,6 +85,8 @@ class SuppressionRows:
 def _hash(job: Job, name: str, address: str | None) -> str | None:
     if address is None:
         return None
+    if "*" in address:  # what an export masks; it may stand in an address, but this one is nobody's
+        raise CellError(f"{name}: {address!r} is masked")
     try:
         return job.hash_of(
             normalise_email(address) if name == "email" else normalise_phone(address)

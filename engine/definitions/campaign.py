@@ -84,6 +84,11 @@ class Trigger:
     grace: Duration
     position: Position
 
+    @property
+    def has_order(self) -> bool:
+        """Whether an order stands behind each message: the one whose event it was, or the one that sleeps since."""
+        return self.kind in ("order", "dormant")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:

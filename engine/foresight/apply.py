@@ -21,6 +21,7 @@ from engine.delivery.leases import wait_for_admission
 from engine.delivery.ledger import BACK_TO_PLANNED
 from engine.errors import DefinitionsError, YanshuError
 from engine.foresight.changes import Change, Wanted, compare, fingerprint, wanted
+from engine.foresight.renames import warn_of_renames
 from engine.planning.expansion import expand
 from engine.planning.occurrences import occurrence
 from engine.rendering.email import EmailCompiler
@@ -44,6 +45,7 @@ class Applied:
     changes: Sequence[Change]
     in_flight: Mapping[str, str]  # definition id → a sentence
     planned: Mapping[str, int]  # definition id → deliveries made
+    warnings: Sequence[str] = ()
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -54,11 +56,13 @@ class Applied:
             ],
             "in_flight": dict(self.in_flight),
             "planned": dict(self.planned),
+            "warnings": list(self.warnings),
         }
 
     def as_text(self) -> str:
         signs = {"added": "+", "changed": "~", "removed": "-"}
         lines = [f"{signs[c.what]} {c.kind} {c.name}" for c in self.changes if c.what in signs]
+        lines += [f"warning: {warning}" for warning in self.warnings]
         lines += [f"  {name}: {what}" for name, what in self.in_flight.items()]
         lines += [f"  {name}: {count} deliveries planned" for name, count in self.planned.items()]
         return "\n".join(lines) or "nothing to change: the files are what is in force"
@@ -87,6 +91,7 @@ def apply(
         changes = compare(connection, new)
         if plan_file is not None:
             _require_same_plan(plan_file, fingerprint(connection, new))
+        warnings = warn_of_renames(connection, changes, new)
         _store_versions(connection, changes, new, settings, now, by)
         treated = _InFlight(connection, definitions, in_flight, now, allow_rerun).treat(changes)
         _register_links(connection, definitions, settings, new)
@@ -98,7 +103,7 @@ def apply(
         )
     with store.read() as connection:
         catalog = CatalogReader().read(connection)
-    return Applied(changes, treated, expand(store, catalog, now).deliveries)
+    return Applied(changes, treated, expand(store, catalog, now).deliveries, warnings)
 
 
 def refuse_broken_templates(definitions: Definitions, settings: Settings) -> None:

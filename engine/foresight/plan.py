@@ -18,6 +18,7 @@ from engine.definitions.campaign import Campaign, Care
 from engine.definitions.loader import Definitions
 from engine.foresight.apply import refuse_broken_templates
 from engine.foresight.changes import Change, compare, fingerprint, wanted
+from engine.foresight.renames import warn_of_renames
 from engine.foresight.sample import sms_parts
 from engine.planning.expansion import horizon
 from engine.planning.occurrences import due_by_zone, occurrence
@@ -59,6 +60,7 @@ class Plan:
     fingerprint: str
     currency: str
     horizon: timedelta
+    warnings: Sequence[str] = ()  # of the changes; those of one sending stand there
 
     @property
     def has_changes(self) -> bool:
@@ -72,6 +74,7 @@ class Plan:
                 for c in self.changes
                 if c.what != "unchanged"
             ],
+            "warnings": list(self.warnings),
             "sendings": [_plain(sending) for sending in self.sendings],
             "currency": self.currency,
             "horizon_days": self.horizon.days,
@@ -81,6 +84,7 @@ class Plan:
         signs = {"added": "+", "changed": "~", "removed": "-"}
         lines = [f"{signs[c.what]} {c.kind} {c.name}" for c in self.changes if c.what in signs]
         lines = lines or ["nothing to change: the files are what is in force"]
+        lines += [f"warning: {warning}" for warning in self.warnings]
         lines.append("")
         for sending in self.sendings:
             lines += _sentences(sending, self)
@@ -102,12 +106,14 @@ def make_plan(store: Store, definitions: Definitions, settings: Settings, now: d
     new = wanted(definitions)
     with store.read() as connection:
         look = _Look(connection, definitions, settings, now, {*zones, policy.timezone})
+        changes = compare(connection, new)
         return Plan(
-            changes=compare(connection, new),
+            changes=changes,
             sendings=[look.at(definition) for definition in definitions.sendable().values()],
             fingerprint=fingerprint(connection, new),
             currency=policy.prices.currency,
             horizon=horizon(policy),
+            warnings=warn_of_renames(connection, changes, new),
         )
 
 

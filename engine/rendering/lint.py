@@ -156,7 +156,7 @@ class _Check:
         found = samples(tracked=False)
         if self.definition.id == _UNUSED:
             return list(found)
-        has_order = isinstance(self.definition, Care) and self.definition.trigger.kind == "order"
+        has_order = isinstance(self.definition, Care) and self.definition.trigger.has_order
         return [data for data in found if (data.order is not None) is has_order]
 
 

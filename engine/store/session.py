@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, OperationalError
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from engine.errors import StoreError
@@ -20,27 +20,32 @@ from engine.errors import StoreError
 _BUSY_TIMEOUT_MS = 30_000
 _LASTING = frozenset({"53100", "28P01", "28000", "3D000"})
 """What waiting does not mend on PostgreSQL: a full disk, a wrong password, no such database."""
+_BROKEN = (sqlite3.DatabaseError,)
+"""Itself, none of its kinds: a file that is no database, or a damaged one."""
 
 
 class Store:
-    """The database behind everything. Safe to share between threads; open a new one after a fork."""
+    """The database behind everything. Safe to share between threads; open a new one after a fork.
+
+    Raises StoreError for an address that names no database of ours, or a file that cannot be opened.
+    """
 
     def __init__(self, url: str) -> None:
-        self.url = make_url(url)
+        self.url = _address(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _sqlite_engine(url) if self.is_sqlite else _postgresql_engine(url)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads; on SQLite it never blocks a writer."""
-        with _told(), self.engine.connect() as connection, connection.begin():
+        with self._told(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that writes, committed at the end. On SQLite it takes the write lock at once (BEGIN
         IMMEDIATE): a read that turns into a write would fail at once, whatever the time-out."""
-        with _told(), self.engine.connect() as plain:
+        with self._told(), self.engine.connect() as plain:
             connection = plain.execution_options(yanshu_write=True)
             with connection.begin():
                 yield connection
@@ -48,14 +53,26 @@ class Store:
     def close(self) -> None:
         self.engine.dispose()
 
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn the driver's failures about the database itself into a sentence for a person."""
+        try:
+            yield
+        except DatabaseError as error:
+            if not (isinstance(error, OperationalError) or type(error.orig) in _BROKEN):
+                raise
+            # PostgreSQL's driver names the server itself.
+            where = f"{self.url.database}: " if self.is_sqlite else ""
+            raise StoreError(f"database: {where}{_first_line(error)}") from error
 
-@contextmanager
-def _told() -> Iterator[None]:
-    """Turn the driver's failures about the database itself into a sentence for a person."""
+
+def _address(url: str) -> URL:
     try:
-        yield
-    except OperationalError as error:
-        raise StoreError(f"database: {_first_line(error)}") from error
+        return make_url(url)
+    except ArgumentError:  # its text holds the whole address, with the password
+        raise StoreError(
+            "database: database_url is no address; write sqlite:///FILE or postgresql://user@host/name"
+        ) from None
 
 
 def _first_line(error: DBAPIError) -> str:
@@ -102,7 +119,7 @@ def _sqlite_engine(url: str) -> Engine:
             # Names and addresses are in it: for its owner only (SQLite gives its other files the same mode).
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         except OSError as error:
-            raise StoreError(f"database: {path}: {error.strerror}") from error
+            raise StoreError(f"database: {error.filename or path}: {error.strerror}") from error
     engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,3 +94,50 @@ def test_a_database_that_cannot_be_written_is_named(project: Project, tmp_path: 
     assert done.returncode == 1
     assert done.stderr.startswith("database:")
     assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_is_no_database_is_named(project: Project, tmp_path: Path) -> None:
+    broken = tmp_path / "x.db"
+    broken.write_text("not a database " * 100)
+    wrong = {**project.environment, "YANSHU_DATABASE_URL": f"sqlite:///{broken}"}
+    for words in (("status",), ("up", "--until-idle")):
+        done = Project(project.root, wrong).yanshu(*words, check=False)
+        assert done.returncode == 1
+        assert f"database: {broken}: file is not a database" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert broken.read_text() == "not a database " * 100
+
+
+def test_a_database_address_that_is_none_is_told_without_its_password(project: Project) -> None:
+    wrong = {**project.environment, "YANSHU_DATABASE_URL": "//me:s3cret@host"}
+    done = Project(project.root, wrong).yanshu("status", check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("database: database_url is no address")
+    assert "s3cret" not in done.stderr
+
+
+def test_an_answer_that_cannot_be_written_is_an_error_in_a_sentence(project: Project) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "engine.cli", "schema"],
+            env=dict(project.environment), stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "cannot read or write: No space left on device\n")
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_project_that_cannot_be_laid_down_leaves_nothing_of_it(
+    project: Project, tmp_path: Path, exists: bool
+) -> None:
+    shop = tmp_path / "shop"
+    if exists:
+        shop.mkdir()
+    # No file may be longer than 2 × 1,024 bytes: what a full disk does, without one.
+    command = f'ulimit -f 2; exec "{sys.executable}" -B -m engine.cli init "{shop}"'
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env=dict(project.environment), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, f"{shop}: File too large\n")
+    assert shop.exists() is exists
+    assert list(tmp_path.rglob("*")) == ([shop] if exists else [])

@@ -323,6 +323,24 @@ def test_preview_writes_the_message_as_files(shop: Path, tmp_path: Path) -> None
     assert "李雷" in found["email"]["subject"] + found["email"]["text"]
 
 
+def test_a_dormant_preview_shows_the_order_that_the_sender_would(shop: Path) -> None:
+    closed = shop.parent / "closed.csv"
+    closed.write_text(
+        "id,customer_id,placed_at,amount,status\no7,00002,2026-03-05T10:00,99,closed\n"
+    )
+    yanshu("import", "orders", str(closed), *NOW, cwd=shop)
+    rule = shop / "care" / "test-asleep.yaml"
+    rule.write_text(
+        "kind: care\nclass: care\ntrigger: {dormant: {after: 90d}}\n"
+        "steps: [{email: {subject: '{{ order.id }}', template: winback}}]\n"
+    )
+    try:
+        found = answer("preview", "test-asleep", "--customer", "00002", *NOW, cwd=shop)
+    finally:
+        rule.unlink()
+    assert found["email"]["subject"] == "o6"
+
+
 def test_the_doctor_sees_the_mail_server(shop: Path, mailbox: tuple[Mailbox, int]) -> None:
     _, port = mailbox
     where = {"YANSHU_SMTP__HOST": "127.0.0.1", "YANSHU_SMTP__PORT": str(port)}

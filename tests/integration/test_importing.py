@@ -277,6 +277,100 @@ def test_an_unknown_zone_and_a_masked_phone_are_warned_of_and_left_out(shop: Sho
     assert phone.startswith("1 phone numbers are masked")
 
 
+def test_what_a_masked_cell_or_an_unknown_zone_would_say_leaves_what_is_known(shop: Shop) -> None:
+    header = "id,name,email,phone,phone_valid_until,timezone,address,city\n"
+    shop.load(
+        "customers", header + "1,林小雁,lin@qq.com,13800138001,,Europe/Berlin,龙井路 1 号,杭州\n"
+    )
+    before = shop.one(customers)
+    summary = shop.load(
+        "customers",
+        header + "1,林*,l***@qq.com,138****8001,2026-05-09,Asia/Beijing,龙井路***,上海\n",
+        now=NOW.replace(hour=9),
+    )
+    assert counts(summary) == (1, 0, 1, 0, 0)
+    after = shop.one(customers)
+    assert {name for name in before if before[name] != after[name]} == {"city", "updated_at"}
+    assert [warning.partition(" (")[0] for warning in summary.warnings] == [
+        "1 names are masked: what is known stays",
+        "1 e-mail addresses are masked: what is known stays",
+        "1 phone numbers are masked: what is known stays",
+        "1 postal addresses are masked: what is known stays",
+        "1 rows name an unknown time zone: what is known stays, else the shop's applies",
+    ]
+    assert all("line 2)" in warning for warning in summary.warnings)
+
+
+def test_a_masked_export_again_changes_nothing(shop: Shop) -> None:
+    shop.load("customers", "id,phone\n1,13800138001\n2,13800138002\n")
+    summary = shop.load("customers", "id,phone\n1,138****8001\n2,13800138002\n")
+    assert counts(summary) == (2, 0, 0, 2, 0)
+
+
+def test_a_masked_number_below_the_clear_one_of_the_same_file_does_not_hide_it(shop: Shop) -> None:
+    shop.load("customers", "id,phone,city\n1,13800138001,杭州\n1,138****8001,上海\n2,139****1,\n")
+    first, second = shop.rows(customers)
+    assert (first["phone"], first["city"]) == ("+8613800138001", "上海")
+    assert first["phone_hash"] == address_hash(KEY, "+8613800138001")
+    assert second["phone"] is None
+
+
+def test_a_masked_email_is_nobodys_address(shop: Shop) -> None:
+    summary = shop.load("customers", "id,email,email_consent\n1,l***@qq.com,yes\n")
+    assert summary.reach["email", "marketing"] == 0
+    assert shop.one(customers)["email"] is None
+    assert shop.rows(consents) == []
+
+
+def test_a_customer_is_marked_malicious_by_hand_and_only_a_no_takes_the_mark_off(
+    shop: Shop,
+) -> None:
+    def load(content: str) -> list[bool]:
+        shop.load("customers", content)
+        rows = {row["ref"]: row["malicious"] for row in shop.rows(customers)}
+        return [rows[ref] for ref in sorted(rows)]
+
+    assert load("id,malicious\n1,yes\n2,\n3,no\n") == [True, False, False]
+    assert load("id,malicious,city\n1,,上海\n2,TRUE,\n3,,\n") == [True, True, False]
+    assert load("id,city\n1,杭州\n") == [True, True, False]
+    assert load("id,malicious\n1,no\n1,\n2,no\n2,yes\n") == [False, True, False]
+
+
+def test_the_mark_of_a_malicious_customer_counts_at_once(shop: Shop) -> None:
+    def classes() -> list[str]:
+        ensure_fresh(shop.store, POLICY, NOW)
+        return [row["class"] for row in shop.rows(profiles)]
+
+    shop.load("customers", "id,email,email_consent\n1,a@example.com,yes\n")
+    assert classes() == ["prospect"]
+    summary = shop.load("customers", "id,malicious\n1,yes\n")
+    assert (summary.reach["email", "marketing"], classes()) == (0, ["malicious"])
+    summary = shop.load("customers", "id,malicious\n1,no\n")
+    assert (summary.reach["email", "marketing"], classes()) == (1, ["prospect"])
+
+
+def test_a_mark_that_is_neither_yes_nor_no_is_rejected(shop: Shop) -> None:
+    summary = shop.load("customers", "id,malicious\n1,perhaps\n")
+    assert shop.reasons(summary) == [
+        (2, "malicious: 'perhaps' is neither yes nor no (blank = unknown)")
+    ]
+
+
+def test_a_masked_address_cannot_be_suppressed(shop: Shop) -> None:
+    summary = shop.load("suppressions", "address\nl***@qq.com\n138****8001\nlin@qq.com\n")
+    assert summary.inserted == 1
+    assert shop.reasons(summary) == [
+        (2, "email: 'l***@qq.com' is masked"),
+        (3, "phone: '138****8001' is masked"),
+    ]
+
+
+def test_a_blank_cell_still_empties_what_a_masked_one_leaves(shop: Shop) -> None:
+    shop.load("customers", "id,phone,timezone\n1,13800138001,Europe/Berlin\n")
+    shop.load("customers", "id,phone,timezone\n1,,\n")
+    assert (shop.one(customers)["phone"], shop.one(customers)["timezone"]) == (None, None)
+
+
 def test_a_duplicate_email_is_warned_of(shop: Shop) -> None:
     summary = shop.load(
         "customers", "id,email\n1,A@example.com\n2,a@example.com\n3,b@example.com\n"

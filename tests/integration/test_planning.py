@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import func, select
 
 from engine.customers.profile import refresh
+from engine.definitions.campaign import Care
 from engine.planning.expansion import close_finished, expand, horizon
 from engine.store.session import Store
 from engine.store.tables import customers, deliveries, runs
@@ -243,3 +245,20 @@ def test_a_run_with_open_rows_is_never_done(store: Store) -> None:
         connection.execute(deliveries.update().values(state="sent"))
         close_finished(connection, NOW)
         assert connection.execute(select(runs.c.state)).scalar_one() == "done"
+
+
+@pytest.mark.parametrize("trigger", ["{event: order.received}", "{dormant: {after: 90d}}", "birthday"])  # fmt: skip
+def test_a_delivery_has_an_order_exactly_where_lint_expects_one(store: Store, trigger: str) -> None:
+    with store.write() as connection:
+        catalog = put_in_force(connection, care(trigger))
+        someone = add_customer(connection, "a", birthday="--11-01", birthday_month=11, birthday_day=1)  # fmt: skip
+        add_order(connection, someone, "old", NOW - timedelta(days=90))
+        if trigger == "{event: order.received}":
+            add_order(connection, someone, "new", NOW)
+        refresh(connection, catalog.policy, NOW)
+    expand(store, catalog, NOW)
+    with store.read() as connection:
+        (order,) = connection.execute(select(deliveries.c.order_id)).scalars()
+    rule = catalog.current["kind-word"].definition
+    assert isinstance(rule, Care)
+    assert (order is not None) is rule.trigger.has_order

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from engine.definitions.campaign import Campaign, Care, MessageClass, SmsContent, Step, Trigger
-from engine.definitions.loader import Definitions
+from engine.definitions.loader import Definitions, load
 from engine.definitions.policy_file import DEFAULT_POLICY
 from engine.definitions.segment import EVERYONE
 from engine.definitions.values import Duration
@@ -236,6 +236,32 @@ def test_texts_are_checked_for_names_parts_and_refusal() -> None:
     assert [str(one)[:22] for one in lint_sms("好\n退订回T", care("transactional"))] == [
         f"{SMS}:2:1"[:22]
     ]
+
+
+@pytest.mark.parametrize(
+    ("header", "clean"),
+    [
+        ("kind: care\ntrigger: {dormant: {after: 90d}}", True),
+        ("kind: care\ntrigger: {event: order.received, delay: 7d}", True),
+        ("kind: care\ntrigger: birthday", False),
+        ('kind: campaign\nschedule: {at: "2027-03-20T10:00"}\naudience: {all: []}', False),
+    ],
+)
+def test_a_message_may_speak_of_an_order_where_the_sender_gives_it_one(
+    header: str, clean: bool
+) -> None:
+    path = "care/hi.yaml" if "care" in header else "campaigns/hi.yaml"
+    steps = "{channel: [email, sms], email: {subject: 好, template: news}, sms: {template: hi}}"
+    order = "{{ order.placed_at|date('%m月%d日') }} {{ order.amount|money(order.currency) }}"
+    files = {
+        path: f"{header}\nclass: care\nsteps: [{steps}]\n",
+        EMAIL: GOOD.replace("好茶上新", order),
+        SMS: f"上次买茶是 {order}",
+    }
+    found = check_templates(load(files), SETTINGS)
+    assert {(one.position.file, one.code) for one in found} == (
+        set() if clean else {(EMAIL, "undefined-variable"), (SMS, "undefined-variable")}
+    )
 
 
 def test_paying_for_good_reviews_is_refused_and_asking_is_not() -> None:

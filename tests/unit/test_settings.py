@@ -1,0 +1,129 @@
+"""Where settings come from, and which of several places counts."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from engine.errors import ConfigurationError
+from engine.settings import Settings, load_settings
+
+TOML = '[smtp]\nhost = "relay.example"\nusername = "yanshu"\npassword = "toml"\nport = 2525\n'
+
+
+class Places:
+    """A project, an environment and a credentials directory."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.project, self.credentials = folder / "shop", folder / "credentials"
+        self.project.mkdir()
+        self.credentials.mkdir()
+        (self.project / "yanshu.toml").write_text(TOML)
+        self.environment = monkeypatch
+        monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(self.credentials))
+
+    def credential(self, name: str, content: str | bytes) -> Path:
+        path = self.credentials / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def load(self) -> Settings:
+        return load_settings(self.project)
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
+    return Places(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("name", ["yanshu_smtp__password", "YANSHU_SMTP__PASSWORD"])
+def test_a_nested_secret_comes_from_a_file_of_the_credentials_directory(
+    places: Places, name: str
+) -> None:
+    places.credential(name, "s3cret 密\n")
+    smtp = places.load().smtp
+    assert (smtp.password, smtp.host, smtp.username, smtp.port) == ("s3cret 密", "relay.example", "yanshu", 2525)  # fmt: skip
+
+
+def test_credentials_count_more_than_the_environment_and_that_more_than_the_file(
+    places: Places,
+) -> None:
+    assert places.load().smtp.password == "toml"
+    places.environment.setenv("YANSHU_SMTP__PASSWORD", "environment")
+    places.environment.setenv("YANSHU_SMTP__USERNAME", "environment")
+    assert places.load().smtp.password == "environment"
+    places.credential("yanshu_smtp__password", "credential")
+    smtp = places.load().smtp
+    assert (smtp.password, smtp.username, smtp.port) == ("credential", "environment", 2525)
+
+
+def test_top_level_secrets_a_section_as_json_and_a_list_are_read_too(places: Places) -> None:
+    places.credential("yanshu_secret_key", "k\n")
+    places.credential("yanshu_old_secret_keys", '["a", "b"]')
+    places.credential("yanshu_smtp", json.dumps({"password": "p"}))
+    found = places.load()
+    assert (found.secret_key, found.old_secret_keys) == ("k", ("a", "b"))
+    assert (found.smtp.password, found.smtp.username) == ("p", "yanshu")
+
+
+def test_files_of_others_are_left_alone(places: Places) -> None:
+    places.credential("tls.key", b"\xff\xfe\x00")
+    (places.credentials / "yanshu_folder").mkdir()
+    assert places.load().smtp.password == "toml"
+
+
+def test_a_credentials_directory_that_is_not_there_is_no_matter(places: Places) -> None:
+    places.environment.setenv("CREDENTIALS_DIRECTORY", str(places.credentials / "none"))
+    assert places.load().smtp.password == "toml"
+
+
+def test_what_is_wrong_with_a_credential_is_told_without_its_content(places: Places) -> None:
+    wrong: list[tuple[str, str | bytes, str]] = [
+        ("yanshu_smtp__pasword", "s3cret", "smtp.pasword: unknown key; did you mean 'password'?"),
+        ("yanshu_smtp", "s3cret", 'error parsing value for field "smtp"'),
+        ("yanshu_secret_key", b"s3cret\xff", "yanshu_secret_key: is not UTF-8"),
+    ]
+    for name, content, said in wrong:
+        path = places.credential(name, content)
+        with pytest.raises(ConfigurationError) as error:
+            places.load()
+        assert said in str(error.value)
+        assert "s3cret" not in str(error.value)
+        path.unlink()
+
+
+def test_a_secret_is_made_once_however_many_ask_for_it_at_once(tmp_path: Path) -> None:
+    settings = Settings(project=tmp_path)
+    with ThreadPoolExecutor(16) as many:
+        found = set(many.map(lambda _: settings.hashing_key(), range(64)))
+    assert len(found) == 1
+    assert len(found.pop()) > 30
+    assert [path.name for path in settings.var.iterdir()] == ["address_key"]
+    assert stat.S_IMODE((settings.var / "address_key").stat().st_mode) == 0o600
+
+
+def test_a_full_disk_leaves_no_empty_secret_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    settings = Settings(project=tmp_path)
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(ConfigurationError, match="var/secret: No space left on device"):
+        settings.signing_keys()
+    assert list(settings.var.iterdir()) == []
+
+
+def test_an_empty_secret_is_refused(tmp_path: Path) -> None:
+    settings = Settings(project=tmp_path)
+    settings.var.mkdir()
+    (settings.var / "address_key").write_text("\n")
+    with pytest.raises(ConfigurationError, match="address_key: is empty"):
+        settings.hashing_key()
