@@ -6,20 +6,25 @@ BIN    := $(VENV)/bin
 ROWS   ?=
 FIGURE ?=
 STORE  ?= sqlite
+# Byte code is made once, here: where PYTHONDONTWRITEBYTECODE is set, each process would compile all that it imports.
+SYNC   := $(BIN)/uv sync --quiet --frozen --inexact --compile-bytecode
 
-.PHONY: setup demo test check format bench soak clean
+.PHONY: setup compiled demo test check format bench soak clean
 
-setup: $(VENV)/.installed
+setup: compiled
+
+compiled: $(VENV)/.installed
+	@$(BIN)/python -m compileall -q engine workers
 
 $(VENV)/.installed: pyproject.toml uv.lock
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (make PYTHON=/path/to/python3.11)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
-	@$(BIN)/uv sync --quiet --frozen --inexact
+	@$(SYNC)
 	@touch $@
 
 $(VENV)/.developing: $(VENV)/.installed
-	@$(BIN)/uv sync --quiet --frozen --inexact --extra dev
+	@$(SYNC) --extra dev
 	@touch $@
 
 demo: setup
@@ -35,14 +40,14 @@ format: $(VENV)/.developing
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: check
+test: check compiled
 	@tests/services.sh
 	$(BIN)/pytest -n 2 --dist loadgroup
 
-bench: $(VENV)/.developing
+bench: $(VENV)/.developing compiled
 	$(BIN)/python -m bench $(if $(ROWS),--rows $(ROWS))
 
-soak: $(VENV)/.developing
+soak: $(VENV)/.developing compiled
 	$(BIN)/python -m tests.soak --figure $(FIGURE) --store $(STORE)
 
 clean:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from engine.clock import Clock
 from engine.errors import EXIT_FINE, ConfigurationError, YanshuError
-from engine.settings import Settings, find_project, load_settings
-from engine.store.migrate import require_current
-from engine.store.session import Store
+from engine.imports import rarely_collect
 from workers.logs import configure
+
+if TYPE_CHECKING:
+    from engine.settings import Settings
 
 _ROLES = ("up", "scheduler", "worker", "web", "inbox")
 
@@ -22,7 +26,10 @@ def main() -> int:
     parser.add_argument("--until-idle", action="store_true")
     parser.add_argument("--connections", type=int, default=0)
     options = parser.parse_args()
+    rarely_collect()
     configure()
+    from engine.settings import find_project, load_settings
+
     try:
         return _run(options, load_settings(find_project(None)), Clock.from_environment())
     except YanshuError as error:
@@ -32,34 +39,47 @@ def main() -> int:
 
 def _run(options: argparse.Namespace, settings: Settings, clock: Clock) -> int:
     if options.role != "inbox":
-        store = Store(settings.database)
-        require_current(store)
-        store.close()
+        _require_schema(settings)
+    if options.role in ("scheduler", "worker"):
+        _require_redis(settings)
+    job = _loaded(options, settings, clock)
+    gc.freeze()  # all that is loaded now stays: nobody has to look for garbage in it again
+    return job() or EXIT_FINE
+
+
+def _loaded(
+    options: argparse.Namespace, settings: Settings, clock: Clock
+) -> Callable[[], int | None]:
+    """What the role does, its modules loaded and not begun."""
     if options.role == "up":
         from workers.supervisor import up
 
-        return up(settings, clock, until_idle=options.until_idle)
-    if options.role in ("scheduler", "worker"):
-        _require_redis(settings)
+        return lambda: up(settings, clock, until_idle=options.until_idle)
     if options.role == "scheduler":
         from workers import scheduler
 
-        return scheduler.run(settings, clock, until_idle=options.until_idle)
+        return lambda: scheduler.run(settings, clock, until_idle=options.until_idle)
     if options.role == "worker":
         from workers import actors
 
-        return actors.run(
-            settings, clock, connections=options.connections or settings.smtp.connections
-        )
+        connections = options.connections or settings.smtp.connections
+        return lambda: actors.run(settings, clock, connections=connections)
     if options.role == "web":
         from workers.web import server
 
-        server.run(settings, clock)
-        return EXIT_FINE
+        return lambda: server.run(settings, clock)
     from workers.inbox.server import run as run_inbox
 
-    run_inbox(settings)
-    return EXIT_FINE
+    return lambda: run_inbox(settings)
+
+
+def _require_schema(settings: Settings) -> None:
+    from engine.store.migrate import require_current
+    from engine.store.session import Store
+
+    store = Store(settings.database)
+    require_current(store)
+    store.close()
 
 
 def _require_redis(settings: Settings) -> None:

@@ -175,6 +175,7 @@ def uses_inbox(settings: Settings) -> bool:
 
 def child_environment(settings: Settings, clock: Clock, redis_url: str) -> Mapping[str, str]:
     return {
+        "MALLOC_ARENA_MAX": "2",  # glibc would keep a heap for each thread: 3 MiB more in a worker
         **os.environ,
         "YANSHU_PROJECT": str(settings.project),
         "YANSHU_REDIS_URL": redis_url,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import TYPE_CHECKING
 
-import phonenumbers
+if TYPE_CHECKING:
+    import phonenumbers
 
 _ATOM = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _EMAIL = re.compile(
@@ -58,6 +60,8 @@ def normalise_phone(text: str, region: str = "CN") -> str:
         return "+86" + phone
     if _PHONE.fullmatch(phone) is None:
         raise ValueError(f"{text!r} is not a phone number")
+    import phonenumbers  # everybody reads this module, few ever see a number from abroad
+
     try:
         number = phonenumbers.parse(phone, region)
     except phonenumbers.NumberParseException:
@@ -68,6 +72,8 @@ def normalise_phone(text: str, region: str = "CN") -> str:
 
 
 def _is_fit(number: phonenumbers.PhoneNumber, written: str) -> bool:
+    import phonenumbers
+
     possible = phonenumbers.is_possible_number_with_reason(number)
     if possible != phonenumbers.ValidationResult.IS_POSSIBLE:
         return False

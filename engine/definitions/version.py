@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from hashlib import sha256
 
 from engine.definitions.campaign import Campaign, Care, Channel, Step
+from engine.definitions.closure import files_of, pulled_in
 from engine.definitions.parsing import parse, path_of
 from engine.definitions.report import Report
 from engine.definitions.segment import Segment
-from engine.definitions.templates import files_of, pulled_in
 
 
 def version_files(definition: Campaign | Care, files: Mapping[str, str]) -> dict[str, str]:

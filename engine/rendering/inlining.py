@@ -7,14 +7,12 @@ inlined after rendering, message by message, and lint says so.
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import lxml.html  # type: ignore[import-untyped]
-from premailer import Premailer
 
 from engine.rendering.skeleton import SLOT, Skeleton
 
@@ -23,47 +21,18 @@ _INDENTATION = re.compile(r"[ \t]*\n\s*")
 _STYLE = re.compile(r"<style.*?</style>", re.IGNORECASE | re.DOTALL)
 _SPACE = re.compile(r"\s+")
 DOCTYPE = "<!DOCTYPE html>"
-_OPTIONS: Mapping[str, Any] = {
-    "allow_network": False,
-    "strip_important": False,
-    "disable_validation": True,
-    "cssutils_logging_level": logging.CRITICAL,
-}
 Sample = TypeVar("Sample")
 
 
 @lru_cache(maxsize=128)  # `plan`, `apply` and the senders ask the same of the same documents
 def inline(html: str) -> str:
     """A document with its CSS in style attributes; one `<style>` with the @media rules stays. Never fetches anything."""
+    # premailer is the slowest import of all: for those who compile a template, not for each command.
+    from engine.rendering.premailing import OPTIONS, Inliner
+
     html = DOCTYPE + "\n" + _DOCTYPE.sub("", html, count=1).strip()
-    inlined = str(_Inliner(html, **_OPTIONS).transform(pretty_print=False))
+    inlined = str(Inliner(html, **OPTIONS).transform(pretty_print=False))
     return _STYLE.sub(lambda match: _INDENTATION.sub("\n", match[0]), inlined)
-
-
-class _Inliner(Premailer):  # type: ignore[misc]  # premailer brings no types
-    """Reads each style sheet once, and writes what stays of it once: four fifths of premailer's work.
-
-    Both orders, all samples, and the messages that are inlined one by one, bring the same style sheet every time.
-    """
-
-    def _parse_style_rules(self, css_body: str, ruleset_index: int) -> Any:
-        return _rules(css_body, ruleset_index)
-
-    def _css_rules_to_string(self, rules: Iterable[Hashable]) -> str:
-        return _written(tuple(rules))
-
-
-_SHEETS = Premailer("", **_OPTIONS)
-
-
-@lru_cache(maxsize=64)
-def _rules(css: str, index: int) -> Any:
-    return _SHEETS._parse_style_rules(css, index)
-
-
-@lru_cache(maxsize=64)
-def _written(rules: tuple[Hashable, ...]) -> str:
-    return str(_SHEETS._css_rules_to_string(rules))
 
 
 def inline_skeleton(skeleton: Skeleton) -> str | None:

@@ -94,7 +94,14 @@ def _flag() -> Any:
     )
 
 
-class Customer(SQLModel, table=True):
+class _Row(SQLModel):
+    """A table of the database. Nothing makes or checks a row as an object, so the validators are not built at start-up:
+    they would be a fifth of the time that this module takes to load."""
+
+    model_config = {"defer_build": True}
+
+
+class Customer(_Row, table=True):
     """A person of the shop. `email` is normalised (trimmed, lower case), `phone` is E.164."""
 
     __tablename__ = "customers"
@@ -129,7 +136,7 @@ class Customer(SQLModel, table=True):
     updated_at: datetime = _moment()
 
 
-class MergedRef(SQLModel, table=True):
+class MergedRef(_Row, table=True):
     """An id of the shop whose customer was merged into another one: imports go on finding that person by it."""
 
     __tablename__ = "merged_refs"
@@ -139,7 +146,7 @@ class MergedRef(SQLModel, table=True):
     merged_at: datetime = _moment()
 
 
-class Tag(SQLModel, table=True):
+class Tag(_Row, table=True):
     """`rule`: the rule of tagging.yaml that put it, and may take it away; NULL: a person, an import or the API did."""
 
     __tablename__ = "tags"
@@ -156,7 +163,7 @@ class Tag(SQLModel, table=True):
     rule: str | None = _text(nullable=True)
 
 
-class Consent(SQLModel, table=True):
+class Consent(_Row, table=True):
     """The ledger: it only grows. The newest row (highest id) per address, channel and class holds."""
 
     __tablename__ = "consents"
@@ -171,7 +178,7 @@ class Consent(SQLModel, table=True):
     wording: str | None = _text(nullable=True)
 
 
-class Suppression(SQLModel, table=True):
+class Suppression(_Row, table=True):
     """An address that gets nothing at all on a channel. Keeps only a keyed hash, so that it outlives an erasure."""
 
     __tablename__ = "suppressions"
@@ -184,7 +191,7 @@ class Suppression(SQLModel, table=True):
     note: str | None = _text(nullable=True)
 
 
-class Order(SQLModel, table=True):
+class Order(_Row, table=True):
     """`status`: placed paid shipped arrived received refunded closed; completed = paid to received."""
 
     __tablename__ = "orders"
@@ -216,7 +223,7 @@ class Order(SQLModel, table=True):
     attributes: dict[str, Any] = _json()
 
 
-class OrderItem(SQLModel, table=True):
+class OrderItem(_Row, table=True):
     """An order's items are replaced whole; `position` counts from 1 in file order."""
 
     __tablename__ = "order_items"
@@ -233,7 +240,7 @@ class OrderItem(SQLModel, table=True):
     price: int | None = _number(nullable=True)
 
 
-class Product(SQLModel, table=True):
+class Product(_Row, table=True):
     __tablename__ = "products"
     id: int | None = _key()
     sku: str = _text(unique=True)
@@ -246,7 +253,7 @@ class Product(SQLModel, table=True):
     attributes: dict[str, Any] = _json()
 
 
-class Event(SQLModel, table=True):
+class Event(_Row, table=True):
     """Anything that the shop sends in; `ref` is its id, or a digest of the rest."""
 
     __tablename__ = "events"
@@ -262,7 +269,7 @@ class Event(SQLModel, table=True):
     data: dict[str, Any] = _json()
 
 
-class Membership(SQLModel, table=True):
+class Membership(_Row, table=True):
     __tablename__ = "memberships"
     __table_args__ = (
         Index("ix_memberships_customer", "customer_id"),
@@ -283,7 +290,7 @@ class Membership(SQLModel, table=True):
     renews_id: int | None = _number(nullable=True)  # the membership that this one follows
 
 
-class GradeChange(SQLModel, table=True):
+class GradeChange(_Row, table=True):
     __tablename__ = "grade_changes"
     __table_args__ = (UniqueConstraint("customer_id", "at"),)
     id: int | None = _key()
@@ -293,7 +300,7 @@ class GradeChange(SQLModel, table=True):
     after: str | None = _text(nullable=True)
 
 
-class Profile(SQLModel, table=True):
+class Profile(_Row, table=True):
     """What is computed about a customer in sets. `orders`, `amount`, first and last: completed orders of a lifetime;
     `period_*`, R, F, M, value, grade: of the grading period that ends at `evaluated_at`."""
 
@@ -325,7 +332,7 @@ class Profile(SQLModel, table=True):
     evaluated_at: datetime = _moment()
 
 
-class Affinity(SQLModel, table=True):
+class Affinity(_Row, table=True):
     """What a customer's completed orders and clicks say of one category or brand. `score`: 0 to 1000, the share of this
     name in all of the customer's."""
 
@@ -344,7 +351,7 @@ class Affinity(SQLModel, table=True):
     cycle_seconds: int | None = _number(nullable=True)  # median time between two of these orders
 
 
-class CategoryCycle(SQLModel, table=True):
+class CategoryCycle(_Row, table=True):
     """The repurchase cycle of a category over all customers: the median of `gaps` times between two orders of it."""
 
     __tablename__ = "category_cycles"
@@ -353,7 +360,7 @@ class CategoryCycle(SQLModel, table=True):
     cycle_seconds: int = _number()
 
 
-class Definition(SQLModel, table=True):
+class Definition(_Row, table=True):
     """One applied version: the files it is made of (path → text), by the digest of their content.
 
     `kind`: campaign | care | segment | policy. One row per version; `current` marks the one in force (a removed
@@ -377,7 +384,7 @@ class Definition(SQLModel, table=True):
     applied_by: str = _text()
 
 
-class Run(SQLModel, table=True):
+class Run(_Row, table=True):
     """A group of deliveries of one definition: a campaign's occurrence, or a care rule's day."""
 
     __tablename__ = "runs"
@@ -395,7 +402,7 @@ class Run(SQLModel, table=True):
     done_at: datetime | None = _moment(nullable=True)
 
 
-class Delivery(SQLModel, table=True):
+class Delivery(_Row, table=True):
     """One message to one customer for one step and one reason (`anchor`). The unique key is the promise that nobody
     gets it twice; the row is the answer to why somebody did not get it."""
 
@@ -452,7 +459,7 @@ class Delivery(SQLModel, table=True):
     created_at: datetime = _moment()
 
 
-class Attempt(SQLModel, table=True):
+class Attempt(_Row, table=True):
     """An attempt that did not simply succeed: retried, failed, or uncertain. (A success stands on its delivery.)"""
 
     __tablename__ = "attempts"
@@ -468,7 +475,7 @@ class Attempt(SQLModel, table=True):
     reply: str | None = _text(nullable=True)
 
 
-class Decision(SQLModel, table=True):
+class Decision(_Row, table=True):
     """A deferral or a skip of the gate, with the rule and the evidence that an operator is shown."""
 
     __tablename__ = "decisions"
@@ -483,7 +490,7 @@ class Decision(SQLModel, table=True):
     evidence: dict[str, Any] = _json()
 
 
-class Link(SQLModel, table=True):
+class Link(_Row, table=True):
     """A tracked link of one definition version; the number stands in the URL and can only choose one of these."""
 
     __tablename__ = "links"
@@ -496,7 +503,7 @@ class Link(SQLModel, table=True):
     personal: bool = _flag()
 
 
-class EngagementEvent(SQLModel, table=True):
+class EngagementEvent(_Row, table=True):
     """`dedupe` makes a repeated report of the same thing (a webhook sent twice) land once; NULL never clashes."""
 
     __tablename__ = "engagements"
@@ -515,7 +522,7 @@ class EngagementEvent(SQLModel, table=True):
     data: dict[str, Any] = _json()
 
 
-class Contact(SQLModel, table=True):
+class Contact(_Row, table=True):
     """A message that another system sent: it counts in the frequency caps."""
 
     __tablename__ = "contacts"
@@ -527,13 +534,13 @@ class Contact(SQLModel, table=True):
     at: datetime = _moment()
 
 
-class CouponPool(SQLModel, table=True):
+class CouponPool(_Row, table=True):
     __tablename__ = "coupon_pools"
     id: int | None = _key()
     name: str = _text(unique=True)
 
 
-class Coupon(SQLModel, table=True):
+class Coupon(_Row, table=True):
     __tablename__ = "coupons"
     __table_args__ = (
         UniqueConstraint("pool_id", "code"),
@@ -546,7 +553,7 @@ class Coupon(SQLModel, table=True):
     assigned_at: datetime | None = _moment(nullable=True)
 
 
-class Task(SQLModel, table=True):
+class Task(_Row, table=True):
     __tablename__ = "tasks"
     __table_args__ = (Index("ix_tasks_state", "state"),)
     id: int | None = _key()
@@ -562,7 +569,7 @@ class Task(SQLModel, table=True):
     )  # what it is for: the same is asked for once
 
 
-class Pause(SQLModel, table=True):
+class Pause(_Row, table=True):
     """`target` as an operator writes it: all, channel:email, domain:qq.com, campaign:ID, care:ID, run:N, delivery:ID."""
 
     __tablename__ = "pauses"
@@ -572,7 +579,7 @@ class Pause(SQLModel, table=True):
     by: str = _text()
 
 
-class RateState(SQLModel, table=True):
+class RateState(_Row, table=True):
     """What must survive a restart about rates: measured speed, slow-downs per domain."""
 
     __tablename__ = "rate_states"
@@ -581,7 +588,7 @@ class RateState(SQLModel, table=True):
     updated_at: datetime = _moment()
 
 
-class Lease(SQLModel, table=True):
+class Lease(_Row, table=True):
     """Who may act as `name` until `expires` (the database's own clock, seconds since 1970); `epoch` fences off a
     holder that slept through its lease."""
 
@@ -592,7 +599,7 @@ class Lease(SQLModel, table=True):
     expires: float = Field(default=0.0)
 
 
-class Audit(SQLModel, table=True):
+class Audit(_Row, table=True):
     __tablename__ = "audit"
     id: int | None = _key()
     at: datetime = _moment()
@@ -602,7 +609,7 @@ class Audit(SQLModel, table=True):
     data: dict[str, Any] = _json()
 
 
-class ZoneOffset(SQLModel, table=True):
+class ZoneOffset(_Row, table=True):
     """The zone database as rows: in `zone`, local time = UTC + `seconds` from `from_epoch` until before `to_epoch`."""
 
     __tablename__ = "zone_offsets"

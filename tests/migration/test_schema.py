@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import select
 
 from engine.store import tables
-from engine.store.migrate import status, upgrade
+from engine.store.migrate import MIGRATIONS, newest_revision, status, upgrade
 from engine.store.session import Store
 
 
@@ -20,6 +23,17 @@ def test_migrations_build_exactly_the_models_schema(store: Store) -> None:
 def test_upgrading_twice_changes_nothing(store: Store) -> None:
     assert status(store).is_current
     assert upgrade(store).is_current
+
+
+def test_the_newest_file_is_where_alembic_stops() -> None:
+    assert newest_revision() == ScriptDirectory(str(MIGRATIONS)).get_current_head()
+
+
+def test_an_empty_database_is_at_no_revision(tmp_path: Path) -> None:
+    empty = Store(f"sqlite:///{tmp_path / 'empty.db'}")
+    assert status(empty).current is None
+    assert not status(empty).is_current
+    empty.close()
 
 
 def test_a_moment_comes_back_aware_and_exact(store: Store) -> None:

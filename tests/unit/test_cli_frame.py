@@ -168,21 +168,6 @@ def test_a_database_that_cannot_be_used_is_a_sentence(
     assert "Traceback" not in shown
 
 
-def test_the_command_needs_nothing_heavy_until_it_runs() -> None:
-    import subprocess
-    import sys
-
-    script = (
-        "import sys, engine.cli.app as a; a.run(['--help']);"
-        "heavy = {'sqlalchemy', 'sqlmodel', 'pydantic_settings', 'rich', 'jinja2', 'yaml'};"
-        "sys.exit(' '.join(heavy & set(sys.modules)) or None)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], check=False, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-
-
 def test_the_module_runs_as_the_command_does() -> None:
     import subprocess
     import sys

@@ -1,0 +1,88 @@
+"""What commands and processes do not load: each would be a tenth of a second of every start, and MiBs of every worker."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+NEVER = {"alembic", "mako", "requests", "rich", "pygments"}
+"""Of no use where the schema is this program's and nobody is shown a table."""
+
+UNTIL_COMPILING = {"premailer", "cssutils"}
+
+
+def loaded(script: str, watched: set[str]) -> set[str]:
+    """Which of these modules a new Python has loaded after the script."""
+    told = f"import sys\n{script}\nprint('\\n' + ' '.join({watched!r} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", told], check=True, capture_output=True, text=True, timeout=120
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = {"sqlalchemy", "sqlmodel", "pydantic_settings", "rich", "jinja2", "yaml"}
+    assert loaded("from engine.cli.app import run; run(['--help'])", heavy) == set()
+
+
+def test_a_look_at_the_database_loads_neither_migrations_nor_templates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "yanshu.toml").write_text("")
+    monkeypatch.setenv("YANSHU_PROJECT", str(tmp_path))
+    look = "from engine.cli.app import run; assert run(['status', '-o', 'json']) == 0"
+    assert loaded(look, {"alembic"}) == {"alembic"}  # the first command makes the tables
+    heavy = NEVER | UNTIL_COMPILING | {"jinja2", "lxml", "structlog", "phonenumbers", "redis"}
+    assert loaded(look, heavy) == set()
+
+
+def test_putting_files_in_force_needs_no_rich_and_no_requests() -> None:
+    assert loaded("import engine.foresight.apply", NEVER | UNTIL_COMPILING) == set()
+
+
+@pytest.mark.parametrize("role", ["scheduler", "web.server", "supervisor"])
+def test_a_process_of_the_daemon_loads_what_it_uses(role: str) -> None:
+    heavy = NEVER | UNTIL_COMPILING | {"httpx", "phonenumbers"}
+    assert loaded(f"import workers.__main__, workers.{role}", heavy) == set()
+
+
+def test_a_worker_loads_the_inliner_when_it_compiles_and_never_what_fetches_style_sheets() -> None:
+    start = "import workers.__main__, workers.actors"
+    heavy = NEVER | UNTIL_COMPILING | {"httpx", "phonenumbers"}
+    assert loaded(start, heavy) == set()
+    inline = "from engine.rendering.inlining import inline; inline('<p>x</p>')"
+    assert loaded(f"{start}; {inline}", heavy) == UNTIL_COMPILING
+
+
+def test_a_library_without_another_takes_it_for_not_installed() -> None:
+    script = """
+from engine.imports import without
+with without("csv"):
+    try:
+        import csv
+    except ImportError:
+        print("gone")
+import csv
+assert csv.reader
+with without("csv"):
+    import csv
+assert csv.reader
+"""
+    assert loaded(script, {"csv"}) == {"csv"}
+
+
+def test_a_postponed_module_is_loaded_when_it_is_used() -> None:
+    script = """
+from engine.imports import postponed
+with postponed("wave"):
+    import wave
+assert "wave" not in sys.modules
+assert wave.Wave_read is sys.modules["wave"].Wave_read
+with postponed("wave"):
+    import wave
+assert wave is sys.modules["wave"]
+"""
+    assert loaded(script, {"wave"}) == {"wave"}
