@@ -1,4 +1,4 @@
-"""Loading heavy libraries: without those parts of them that Yanshu never uses, and without looking for garbage in them."""
+"""Loading heavy libraries without what they need for other uses than ours, and without looking for garbage in them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gc
 import importlib
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -20,27 +20,15 @@ def rarely_collect() -> None:
     gc.set_threshold(_OBJECTS)
 
 
-def without(name: str) -> AbstractContextManager[None]:
-    """Meanwhile `import NAME` fails as if it were not installed, for a library that only takes it where it finds it.
-
-    Has no effect where it is loaded already.
-    """
-    return _in_place_of(name, None)
-
-
-def postponed(name: str) -> AbstractContextManager[None]:
+@contextmanager
+def postponed(name: str) -> Iterator[None]:
     """What is imported meanwhile gets a module that is loaded when something of it is used: for a library that insists
     on importing what, the way we call it, it never uses. Has no effect where it is loaded already."""
-    return _in_place_of(name, _Postponed(name))
-
-
-@contextmanager
-def _in_place_of(name: str, module: ModuleType | None) -> Iterator[None]:
     modules: dict[str, Any] = sys.modules
     if name in modules:
         yield
         return
-    modules[name] = module
+    modules[name] = _Postponed(name)
     try:
         yield
     finally:

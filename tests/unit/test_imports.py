@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-NEVER = {"alembic", "mako", "requests", "rich", "pygments"}
-"""Of no use where the schema is this program's and nobody is shown a table."""
+NEVER = {"alembic", "mako", "requests"}
+"""Of no use where the schema is this program's."""
 
 UNTIL_COMPILING = {"premailer", "cssutils"}
 
@@ -35,11 +35,13 @@ def test_a_look_at_the_database_loads_neither_migrations_nor_templates(
     monkeypatch.setenv("YANSHU_PROJECT", str(tmp_path))
     look = "from engine.cli.app import run; assert run(['status', '-o', 'json']) == 0"
     assert loaded(look, {"alembic"}) == {"alembic"}  # the first command makes the tables
-    heavy = NEVER | UNTIL_COMPILING | {"jinja2", "lxml", "structlog", "phonenumbers", "redis"}
+    heavy = (
+        NEVER | UNTIL_COMPILING | {"jinja2", "lxml", "structlog", "rich", "redis", "phonenumbers"}
+    )
     assert loaded(look, heavy) == set()
 
 
-def test_putting_files_in_force_needs_no_rich_and_no_requests() -> None:
+def test_putting_files_in_force_needs_no_requests_and_no_inliner_before_it_compiles() -> None:
     assert loaded("import engine.foresight.apply", NEVER | UNTIL_COMPILING) == set()
 
 
@@ -55,23 +57,6 @@ def test_a_worker_loads_the_inliner_when_it_compiles_and_never_what_fetches_styl
     assert loaded(start, heavy) == set()
     inline = "from engine.rendering.inlining import inline; inline('<p>x</p>')"
     assert loaded(f"{start}; {inline}", heavy) == UNTIL_COMPILING
-
-
-def test_a_library_without_another_takes_it_for_not_installed() -> None:
-    script = """
-from engine.imports import without
-with without("csv"):
-    try:
-        import csv
-    except ImportError:
-        print("gone")
-import csv
-assert csv.reader
-with without("csv"):
-    import csv
-assert csv.reader
-"""
-    assert loaded(script, {"csv"}) == {"csv"}
 
 
 def test_a_postponed_module_is_loaded_when_it_is_used() -> None:
