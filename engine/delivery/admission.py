@@ -18,6 +18,9 @@ from engine.store.catalog import Catalog
 from engine.store.recordset import encode_moment, encode_rows, recordset, statement
 from engine.store.tables import decisions
 
+BATCH = 500
+"""Deliveries that one worker claims at once: enough for the claim to cost little, few enough for every worker to get some."""
+
 
 @dataclass(frozen=True, slots=True)
 class Admission:
@@ -42,10 +45,11 @@ def write(
     _write_noes(connection, skips, deferrals, now)
     batches = []
     for channel in sorted({verdict.channel for _, verdict in sends}):
-        batch = secrets.token_hex(8)
-        batches.append(batch)
         mine = [pair for pair in sends if pair[1].channel == channel]
-        _write_sends(connection, catalog, mine, batch, now)
+        for start in range(0, len(mine), BATCH):
+            batch = secrets.token_hex(8)
+            batches.append(batch)
+            _write_sends(connection, catalog, mine[start : start + BATCH], batch, now)
     return Admission(batches, len(sends))
 
 

@@ -30,7 +30,8 @@ from engine.store.session import Store
 from engine.store.tables import State, deliveries, runs
 
 _log = structlog.get_logger()
-BATCH = 1_000
+MOST_AT_ONCE = 1_000
+"""Deliveries that one look decides about, and one transaction admits."""
 RECOVER_EVERY = timedelta(seconds=5)
 PAUSED_FOR = timedelta(minutes=5)
 
@@ -125,7 +126,7 @@ class Dispatcher:
         stopped = held(connection)
         outstanding = connection.execute(_QUEUED).scalar_one()
         room = self.pace.room(outstanding)
-        ids = due_ids(connection, stopped, min(room, BATCH), now) if room else ()
+        ids = due_ids(connection, stopped, min(room, MOST_AT_ONCE), now) if room else ()
         if not ids:
             return _Look(catalog, stopped, outstanding, ())
         decided = decide(

@@ -30,7 +30,8 @@ class Pace:
     _rate: float = 0.0
 
     def room(self, outstanding: int) -> int:
-        """How many more may be admitted now."""
+        """How many more may be admitted now: none while the workers have half of the limit before them, about a second's
+        work. Each look and each batch costs the same however few it moves, so they are worth waiting for."""
         now = self.clock()
         if self._since is None:
             self._since, self._outstanding = now, outstanding
@@ -45,7 +46,7 @@ class Pace:
                 0,
                 False,
             )
-        return max(0, self.limit - outstanding)
+        return self.limit - outstanding if outstanding <= self.limit // 2 else 0
 
     def admitted(self, count: int) -> None:
         self._admitted += count
