@@ -312,6 +312,30 @@ def test_transactional_messages_are_capped_only_where_a_rule_names_them(shop: Sh
     assert reason(shop.asks(shop.plans(customer, notice))[0]) == "frequency"
 
 
+def test_a_cap_of_none_lets_nothing_go_even_to_whom_nothing_went_yet(shop: Shop) -> None:
+    shop.rules(frequency=(cap(5, "24h"), cap(0, "24h")))
+    decision = shop.asks(shop.plans(shop.customer()))[0]
+    assert isinstance(decision, Skip)
+    assert decision.because.reason == "frequency"
+
+
+def test_one_batch_counts_by_customer_over_channels_and_by_address_over_customers(
+    shop: Shop,
+) -> None:
+    text = campaign("text", channels=("sms",))
+    shop.knows(text)
+    shop.rules(frequency=(cap(1, "24h"),))
+    mother = shop.customer(email="home@qq.com", email_hash="home")
+    father = shop.customer(email="home@qq.com", email_hash="home")
+    asked = [
+        shop.plans(mother, text, priority=9),
+        shop.plans(father, priority=8),
+        shop.plans(mother, priority=7),
+        shop.plans(shop.customer(), priority=6),
+    ]
+    assert [reason(one) for one in shop.asks(*asked)] == ["send", "send", "frequency", "send"]
+
+
 def test_what_was_admitted_in_the_same_batch_counts_at_once(shop: Shop) -> None:
     shop.rules(frequency=(cap(2, "24h"),))
     customer = shop.customer()
