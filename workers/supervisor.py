@@ -127,9 +127,11 @@ class Supervisor:
 def up(settings: Settings, clock: Clock, *, until_idle: bool = False) -> int:
     """Run everything until SIGTERM or SIGINT, or until idle. Returns the exit code.
 
-    Raises ConfigurationError where there is no SMTP host, or no Redis.
+    Raises ConfigurationError where there is no SMTP host, or a Redis that does not answer.
     """
     settings.require_smtp()
+    if settings.redis_url:
+        _require_answer(settings.redis_url)
     with nullcontext() if settings.redis_url else Embedded() as broker:
         environment = child_environment(
             settings, clock, broker.url if broker else settings.redis_url
@@ -142,6 +144,13 @@ def up(settings: Settings, clock: Clock, *, until_idle: bool = False) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.stopping.set())
         return supervisor.run(until_idle=until_idle)
+
+
+def _require_answer(redis_url: str) -> None:
+    """A Redis that goes away later is waited for; one that is not there at the start is a wrong address."""
+    from workers.broker import connect  # where Valkey is embedded the supervisor needs none of it
+
+    connect(redis_url).close()
 
 
 def roles(settings: Settings, *, until_idle: bool) -> list[list[str]]:

@@ -79,9 +79,12 @@ def test_a_separate_process_without_redis_says_so(project: Project, role: str) -
     assert "redis_url" in done.stderr
 
 
-def test_a_redis_that_does_not_answer_is_an_error_at_start(project: Project) -> None:
+@pytest.mark.parametrize("words", [("scheduler",), ("up",), ("up", "--until-idle")])
+def test_a_redis_that_does_not_answer_is_an_error_at_start(
+    project: Project, words: tuple[str, ...]
+) -> None:
     away = {**project.environment, "YANSHU_REDIS_URL": "redis://:secret@127.0.0.1:1/0"}
-    done = Project(project.root, away).yanshu("scheduler", check=False)
+    done = Project(project.root, away).yanshu(*words, check=False)
     assert done.returncode == 1
     assert "127.0.0.1:1" in done.stderr
     assert "secret" not in done.stderr
