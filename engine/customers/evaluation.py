@@ -1,4 +1,4 @@
-"""The one question behind profiles: every customer's counts, sums, scores, grade and class, in SQL.
+"""The one question behind profiles: every customer's counts, sums, scores, grade, class and stage, in SQL.
 
 All arithmetic on dates was done before, in `grading`; here moments and whole amounts are only compared, so that both
 databases agree to the last customer.
@@ -27,14 +27,13 @@ from sqlalchemy import (
 from engine.audience.money import as_ratio
 from engine.audience.scope import COMPLETED
 from engine.customers.grading import Bounds, bounds
+from engine.customers.stages import stage
 from engine.definitions.policy import Policy
 from engine.store.tables import customers, orders, profiles
 from engine.store.types import Moment
 
 _SCORES = (5, 4, 3, 2)
-_HABITS = frozenset(
-    {"usual_hour", "usual_hour_confidence", "cycle_seconds", "stage", "province", "city"}
-)
+_HABITS = frozenset({"usual_hour", "usual_hour_confidence", "cycle_seconds", "province", "city"})
 COLUMNS = tuple(column for column in profiles.c if column.name not in _HABITS)
 """The columns of profiles in the order in which `evaluate` gives them."""
 
@@ -62,6 +61,7 @@ def evaluate(
         valued.c.value,
         _grade(valued, policy),
         _class(valued, limits, now),
+        stage(valued.c.orders, valued.c.last_order_at, policy, now),
         literal(now, Moment()),
     ).select_from(customers.outerjoin(valued, valued.c.customer_id == customers.c.id))
     # The condition is always true where there is no list; SQLite needs a WHERE before ON CONFLICT.

@@ -101,7 +101,7 @@ def mark_fresh(connection: Connection, policy: Policy, now: datetime) -> None:
 
 
 def _fingerprint(policy: Policy, now: datetime) -> dict[str, str]:
-    rules = repr((policy.grading, policy.prices.currency))
+    rules = repr((policy.grading, policy.prices.currency, policy.stages, policy.dormant_after))
     return {
         "day": now.astimezone(ZoneInfo(policy.timezone)).date().isoformat(),
         "zone": policy.timezone,
@@ -134,7 +134,7 @@ def _write(
 
 
 def _note_changes(connection: Connection, now: datetime) -> None:
-    """Two evaluations at the same moment leave one row: from the first grade to the last."""
+    """Two evaluations at the same moment leave one row, from the first grade to the last; none where these agree."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     changed = (
         select(
@@ -155,6 +155,8 @@ def _note_changes(connection: Connection, now: datetime) -> None:
             set_={"after": statement.excluded.after},
         )
     )
+    there_and_back = grade_changes.c.before.is_not_distinct_from(grade_changes.c.after)
+    connection.execute(delete(grade_changes).where(grade_changes.c.at == now, there_and_back))
 
 
 def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:

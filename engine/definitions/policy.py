@@ -51,6 +51,14 @@ class Grading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stages:
+    """From how many completed orders of a lifetime a customer counts as a repeat, and as a loyal buyer."""
+
+    repeat: int = 3
+    loyal: int = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QuietHours(Rule):
     """No marketing or care on this channel in these hours of the customer's zone (else the shop's)."""
 
@@ -95,6 +103,7 @@ class Policy:
     timezone: str = "Asia/Shanghai"
     grading: Grading = Grading()
     dormant_after: Duration = _HALF_A_YEAR
+    stages: Stages = Stages()
     prices: Prices = Prices()
     never_capped: frozenset[str] = frozenset()  # normalised emails and phones
     unknown_consent: Mapping[

@@ -8,8 +8,16 @@ from typing import Any, get_args
 
 from engine.definitions.campaign import Channel, MessageClass
 from engine.definitions.grading_file import GRADING
-from engine.definitions.policy import FrequencyRule, Policy, Prices, QuietHours, VolumeRule
+from engine.definitions.policy import (
+    FrequencyRule,
+    Policy,
+    Prices,
+    QuietHours,
+    Stages,
+    VolumeRule,
+)
 from engine.definitions.reading import Fields, Key, Reader, Record, list_of, one_or_more
+from engine.definitions.report import Report
 from engine.definitions.scalars import (
     boolean,
     choice,
@@ -101,6 +109,25 @@ PRICES: Reader[Prices] = Record(
     }
 ).build(lambda fields: Prices(**fields.values))
 
+
+def _check_stages(fields: Fields, report: Report) -> None:
+    repeat, loyal = (fields.get(key, getattr(Stages(), key)) for key in ("repeat", "loyal"))
+    if loyal <= repeat:
+        key = "loyal" if "loyal" in fields else "repeat"
+        message = (
+            f"loyal from {loyal} orders, repeat from {repeat}: loyal must need more than repeat"
+        )
+        report.error(fields.at(key).position, message, "bad-value")
+
+
+STAGES: Reader[Stages] = Record(
+    {
+        "repeat": Key(integer(3, 10_000), "From so many completed orders on; 3 by default."),
+        "loyal": Key(integer(4, 10_000), "From so many completed orders on; 5 by default."),
+    },
+    check=_check_stages,
+).build(lambda fields: Stages(**fields.values))
+
 _per_class: Reader[dict[str, bool]] = Record({name: Key(boolean()) for name in CLASSES}).build(
     lambda fields: dict(fields.values)
 )
@@ -153,6 +180,7 @@ POLICY: Reader[Policy] = Record(
         "timezone": Key(zone(), "The shop's zone; Asia/Shanghai by default."),
         "grading": Key(GRADING, "How customers are graded."),
         "dormant_after": Key(duration(), "Asleep without an order for so long; 180d by default."),
+        "stages": Key(STAGES, "When a buyer is a repeat buyer, and when a loyal one."),
         "prices": Key(PRICES, "What messages cost, for plans."),
         "never_capped": Key(
             list_of(text().then(_own_address)), "One's own addresses: no cap holds for them."

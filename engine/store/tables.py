@@ -278,7 +278,7 @@ class Membership(_Row, table=True):
     id: int | None = _key()
     customer_id: int = _parent("customers.id")
     level: str = _text()
-    state: str = _text()  # eligible | called | carded | active | lapsed
+    state: str = _text()  # eligible | called | carded | active | renewed | lapsed
     starts_at: datetime | None = _moment(nullable=True)
     expires_at: datetime | None = _moment(nullable=True)
     claimed_at: datetime | None = _moment(
@@ -292,7 +292,7 @@ class Membership(_Row, table=True):
 
 class GradeChange(_Row, table=True):
     __tablename__ = "grade_changes"
-    __table_args__ = (UniqueConstraint("customer_id", "at"),)
+    __table_args__ = (UniqueConstraint("customer_id", "at"), Index("ix_grade_changes_at", "at"))
     id: int | None = _key()
     customer_id: int = _parent("customers.id")
     at: datetime = _moment()

@@ -55,6 +55,9 @@ def upgrade() -> None:
     with op.batch_alter_table("merged_refs", schema=None) as batch_op:
         batch_op.create_index("ix_merged_refs_customer", ["customer_id"], unique=False)
 
+    with op.batch_alter_table("grade_changes", schema=None) as batch_op:
+        batch_op.create_index("ix_grade_changes_at", ["at"], unique=False)
+
     with op.batch_alter_table("memberships", schema=None) as batch_op:
         batch_op.add_column(sa.Column("called_at", Moment(), nullable=True))
         batch_op.add_column(sa.Column("carded_at", Moment(), nullable=True))
