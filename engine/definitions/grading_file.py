@@ -125,11 +125,14 @@ def _grading(fields: Fields) -> Grading:
     )
 
 
+PERIOD: Reader[int] = matching(r"[0-9]+(mo|y)", "a period such as 6mo or 1y").then(_months)
+"""Calendar months or years, as months."""
+
 GRADING: Reader[Grading] = Record(
     {
         "monetary": Key(choice("average", "total"), "M: the average order's value, or their sum."),
         "period": Key(
-            matching(r"[0-9]+(mo|y)", "a period such as 6mo or 1y").then(_months),
+            PERIOD,
             "Which orders count, in calendar months or years.",
         ),
         "bands": Key(BANDS, "What the scores 5 to 2 need; 1 is the rest."),

@@ -9,7 +9,16 @@ from types import MappingProxyType
 
 from engine.definitions import project_files, references
 from engine.definitions.campaign import Campaign, Care
-from engine.definitions.parsing import Parsed, folder_of, parse, parse_policy, path_of
+from engine.definitions.membership import FILE as MEMBERSHIP_FILE
+from engine.definitions.membership import Membership
+from engine.definitions.parsing import (
+    Parsed,
+    folder_of,
+    parse,
+    parse_membership,
+    parse_policy,
+    path_of,
+)
 from engine.definitions.policy import FILE as POLICY_FILE
 from engine.definitions.policy import Policy
 from engine.definitions.policy_file import DEFAULT_POLICY
@@ -31,6 +40,7 @@ class Definitions:
     care: Mapping[str, Care]
     segments: Mapping[str, Segment]
     files: Mapping[str, str]
+    membership: Membership | None = None
 
     def sendable(self) -> Mapping[str, Campaign | Care]:
         """Campaigns and care rules by id, which is unique over both."""
@@ -91,6 +101,15 @@ def load_policy(files: Mapping[str, str]) -> Policy:
     return policy
 
 
+def load_membership(files: Mapping[str, str]) -> Membership | None:
+    """The levels of membership.yaml; None where there is no such file. Raises DefinitionsError."""
+    report = Report()
+    membership = _membership(files, report)
+    if report.errors:
+        raise DefinitionsError(report.problems)
+    return membership
+
+
 @dataclass(frozen=True)
 class _Parts:
     """What could be parsed: campaigns and care rules by path, segments by name."""
@@ -123,6 +142,7 @@ def _check(
 ) -> Definitions | None:
     """`unreadable`: files that are there all the same, so that nobody is told that they are missing."""
     policy = _policy(files, report)
+    membership = _membership(files, report)
     parts = _Parts.of(files, report)
     paths = (*files, *unreadable)
     _check_names(paths, report)
@@ -140,12 +160,18 @@ def _check(
         care={one.id: one for one in sendable if isinstance(one, Care)},
         segments=parts.segments,
         files=dict(files),
+        membership=membership,
     )
 
 
 def _policy(files: Mapping[str, str], report: Report) -> Policy | None:
     text = files.get(POLICY_FILE)
     return DEFAULT_POLICY if text is None else parse_policy(text, report)
+
+
+def _membership(files: Mapping[str, str], report: Report) -> Membership | None:
+    text = files.get(MEMBERSHIP_FILE)
+    return None if text is None else parse_membership(text, report)
 
 
 def _check_references(parts: _Parts, paths: Collection[str], report: Report) -> None:

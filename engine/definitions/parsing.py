@@ -9,6 +9,9 @@ from pathlib import PurePosixPath
 from engine.definitions.campaign import Campaign, Care
 from engine.definitions.campaign_file import CAMPAIGN
 from engine.definitions.care_file import CARE
+from engine.definitions.membership import FILE as MEMBERSHIP_FILE
+from engine.definitions.membership import Membership
+from engine.definitions.membership_file import MEMBERSHIP
 from engine.definitions.policy import FILE as POLICY_FILE
 from engine.definitions.policy import Policy
 from engine.definitions.policy_file import DEFAULT_POLICY, POLICY
@@ -73,6 +76,18 @@ def parse_policy(text: str, report: Report) -> Policy | None:
         node = read_yaml(POLICY_FILE, text, found)
         policy = DEFAULT_POLICY if node is None else POLICY.read(node, found)
     return None if found.errors else policy
+
+
+def parse_membership(text: str, report: Report) -> Membership | None:
+    """The levels, or None after a report: a file without any has no meaning."""
+    membership = None
+    with report.bounded() as found:
+        node = read_yaml(MEMBERSHIP_FILE, text, found)
+        if node is not None:
+            membership = MEMBERSHIP.read(node, found)
+        elif not found.errors:
+            found.error(Position(MEMBERSHIP_FILE), "the file is empty", "missing-key")
+    return None if found.errors else membership
 
 
 def _check_path(path: str, folder: str, report: Report) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.definitions.membership import FILE as MEMBERSHIP_FILE
 from engine.definitions.parsing import FOLDERS
 from engine.definitions.policy import FILE as POLICY_FILE
 from engine.definitions.report import Report
@@ -15,7 +16,7 @@ from engine.errors import Position
 MAX_BYTES = 1_000_000
 TEMPLATES = "templates"
 MISNAMED_POLICY = "policy.yml"
-LATER_FILES = ("tagging.yaml", "membership.yaml", "sms_templates.yaml")
+LATER_FILES = ("tagging.yaml", "sms_templates.yaml")
 """Files of the wider design: read so that they can be refused by name."""
 
 
@@ -45,7 +46,7 @@ def read(root: Path, report: Report) -> Reading:
 
 
 def _paths(root: Path) -> Iterator[Path]:
-    for name in (POLICY_FILE, MISNAMED_POLICY, *LATER_FILES):
+    for name in (POLICY_FILE, MISNAMED_POLICY, MEMBERSHIP_FILE, *LATER_FILES):
         if (root / name).exists():
             yield root / name
     for folder in FOLDERS:

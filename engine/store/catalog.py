@@ -9,13 +9,15 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from engine.definitions.campaign import Campaign, Care
-from engine.definitions.loader import load_one, load_policy
+from engine.definitions.loader import load_membership, load_one, load_policy
+from engine.definitions.membership import Membership
 from engine.definitions.policy import Policy
 from engine.definitions.segment import Segment
 from engine.errors import StoreError
 from engine.store.tables import definitions
 
 POLICY = "policy"
+MEMBERSHIP = "membership"
 SENDABLE = ("campaign", "care")
 _IN_FORCE = select(definitions.c.id).where(definitions.c.current).order_by(definitions.c.id)
 
@@ -39,6 +41,7 @@ class Catalog:
     policy_digest: str
     current: Mapping[str, Version]
     _versions: dict[str, Version] = field(repr=False)
+    membership: Membership | None = None
 
     def version(self, connection: Connection, digest: str) -> Version:
         """The version with this digest. Raises StoreError where it was never applied."""
@@ -73,14 +76,16 @@ class CatalogReader:
 
     def _load(self, connection: Connection) -> Catalog:
         rows = connection.execute(select(definitions).where(definitions.c.current)).all()
-        current = {}
+        current, membership = {}, None
         for row in rows:
             if row.kind in SENDABLE:
                 current[row.name] = self._versions.setdefault(row.digest, _parse(row))
             elif row.kind == POLICY and row.digest != self._policy[0]:
                 self._policy = (row.digest, load_policy(row.files))
+            elif row.kind == MEMBERSHIP:
+                membership = load_membership(row.files)
         digest, policy = self._policy
-        return Catalog(policy, digest, current, self._versions)
+        return Catalog(policy, digest, current, self._versions, membership)
 
 
 def _parse(row: Any) -> Version:
