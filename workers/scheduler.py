@@ -10,7 +10,7 @@ import secrets
 import signal
 import socket
 import threading
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -18,6 +18,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import func, select
 
 from engine.clock import Clock
+from engine.customers.membership_evaluation import ensure_evaluated
 from engine.customers.profile import ensure_fresh
 from engine.delivery.dispatch import Dispatcher, next_look
 from engine.delivery.ledger import IN_HAND
@@ -52,6 +53,9 @@ class Planner:
         with self.store.read() as connection:
             catalog = self.reader.read(connection)
         ensure_fresh(self.store, catalog.policy, now)
+        evaluated = ensure_evaluated(self.store, catalog.membership, catalog.policy, now)
+        if evaluated is not None:
+            _log.info("planner.memberships", **asdict(evaluated))
         hour = now.replace(minute=0, second=0, microsecond=0)
         far = self._seen != (catalog, hour)
         made = expand(self.store, catalog, now, horizon(catalog.policy) if far else NEAR)
