@@ -148,7 +148,7 @@ def test_refunded_closed_and_unpaid_orders_do_not_count(store: Store, status: st
     for counted in ("paid", "shipped", "arrived", "received"):
         buy(store, counted, day("2026-06-01"), 5000_00, 5)
         buy(store, counted, day("2026-06-02"), 5000_00, 5)
-        buy(store, status, day("2026-06-03"), 1, 1, status=counted)
+        buy(store, counted, day("2026-06-03"), 1, 1, status=counted)
     assert set(ranks(store)) == {"paid", "shipped", "arrived", "received"}
 
 
