@@ -278,7 +278,7 @@ class Membership(_Row, table=True):
     id: int | None = _key()
     customer_id: int = _parent("customers.id")
     level: str = _text()
-    state: str = _text()  # eligible | called | carded | active | renewed | lapsed
+    state: str = _text()  # eligible | called | carded | active | …: customers.membership.Standing
     starts_at: datetime | None = _moment(nullable=True)
     expires_at: datetime | None = _moment(nullable=True)
     claimed_at: datetime | None = _moment(
