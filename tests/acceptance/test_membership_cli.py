@@ -29,7 +29,7 @@ class Shop:
     def run(self, *words: str, check: int = 0, now: str = NOW) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [sys.executable, "-m", "engine.cli", *words, "--now", now, "--project", str(self.root)],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         assert done.returncode == check, done.stdout + done.stderr
         return done
