@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.customers.evaluation import COLUMNS, evaluate
+from engine.customers.habits import refresh_habits
 from engine.definitions.policy import Policy
 from engine.store.session import Store
 from engine.store.tables import grade_changes, profiles, rate_states
@@ -76,6 +77,7 @@ def refresh(
         written += _write(connection, policy, now, part)
     _note_changes(connection, now)
     _before.drop(connection)
+    refresh_habits(connection, policy, now, customer_ids)
     if customer_ids is None:
         mark_fresh(connection, policy, now)
     return written
