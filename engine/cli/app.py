@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 import typer.main
 
-from engine.cli import daemon, definitions, insight, messages, operate, people, project
+from engine.cli import daemon, definitions, insight, messages, operate, people, project, tagging
 from engine.cli.context import Common
 from engine.cli.frame import Family, Now, Output, Project, Quiet, Yes
 from engine.errors import EXIT_ERROR, EXIT_FINE, EXIT_USAGE, YanshuError
@@ -60,7 +60,7 @@ def build() -> Any:
         no_args_is_help=True,
         callback=_root,
     )
-    for group in (project, definitions, people, messages, daemon, operate, insight):
+    for group in (project, definitions, people, tagging, messages, daemon, operate, insight):
         group.register(app)
     return typer.main.get_command(app)
 

@@ -32,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.audience.scope import COMPLETED
+from engine.customers.chosen import analyze
 from engine.customers.median import median_of, whole
 from engine.store.tables import (
     Engagement,
@@ -71,8 +72,7 @@ def refresh_affinities(
     for kind in kinds:
         connection.execute(_insert(_purchases(kind, now, chosen)))
     connection.execute(_insert(_clicks(now, chosen)))
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"ANALYZE {_signs.name}")
+    analyze(connection, _signs)
     _write(connection, chosen)
     if chosen is None:
         _write_cycles(connection)

@@ -10,7 +10,6 @@ The cycle is the median time between completed orders that follow each other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -28,33 +27,26 @@ from sqlalchemy import (
     cast,
     func,
     insert,
-    literal,
     or_,
     select,
-    text,
     union_all,
     update,
 )
 
 from engine.audience.scope import COMPLETED
 from engine.customers.affinity import refresh_affinities
+from engine.customers.chosen import analyze
+from engine.customers.clock import DAY, shop_seconds
 from engine.customers.median import median_of, whole
 from engine.customers.region import forget, place, placed
 from engine.definitions.policy import Policy
-from engine.store.recordset import encode_ids, recordset
 from engine.store.tables import orders, profiles, zone_offsets
 from engine.store.types import BigId, epoch_seconds
-from engine.store.zones import zone_rows
 
-_HOUR, _DAY = 3600, 86_400
+_HOUR = 3600
 _NEAR = 2  # hours on either side
 
 _metadata = MetaData()
-_chosen = Table(
-    "chosen", _metadata,
-    Column("id", BigId, primary_key=True, autoincrement=False),
-    prefixes=["TEMPORARY"],
-)  # fmt: skip
 _hours = Table(
     "usual_hours", _metadata,
     Column("customer_id", BigId, primary_key=True, autoincrement=False),
@@ -73,44 +65,26 @@ def refresh_habits(
     connection: Connection,
     policy: Policy,
     now: datetime,
-    customer_ids: Sequence[int] | None = None,
+    chosen: Select[Any] | None = None,
 ) -> None:
-    """Write the habits of these customers, or of all, into the profiles that they have, and their affinities.
+    """Write the habits of the chosen customers, or of all, into the profiles that they have, and their affinities.
 
-    Orders after `now` do not count. The cycles of categories over all customers are written only with `all`.
+    Orders after `now` do not count. The cycles of categories over all customers are written only with all.
     """
     _metadata.create_all(connection)
-    chosen = _choose(connection, customer_ids)
     place(connection, policy.timezone, now, chosen)
-    _analyze(connection, _chosen, placed)
+    analyze(connection, placed)
     connection.execute(insert(_hours).from_select(
         ["customer_id", "hour", "confidence"], _usual_hours(policy.timezone, now, chosen)
     ))  # fmt: skip
     connection.execute(
         insert(_cycles).from_select(["customer_id", "seconds"], _order_cycles(now, chosen))
     )
-    _analyze(connection, _hours, _cycles)
+    analyze(connection, _hours, _cycles)
     connection.execute(_write())
     refresh_affinities(connection, now, chosen)
     forget(connection)
     _metadata.drop_all(connection)
-
-
-def _choose(connection: Connection, ids: Sequence[int] | None) -> Select[Any] | None:
-    if ids is None:
-        return None
-    listed = text(
-        f"INSERT INTO chosen (id) SELECT id FROM {recordset(connection, {'id': 'bigint'})}"
-    )
-    connection.execute(listed, {"rows": encode_ids(sorted(set(ids)))})
-    return select(_chosen.c.id)
-
-
-def _analyze(connection: Connection, *tables: Table) -> None:
-    """PostgreSQL knows nothing of the size of a temporary table until it is told to look."""
-    if connection.dialect.name == "postgresql":
-        for table in tables:
-            connection.exec_driver_sql(f"ANALYZE {table.name}")
 
 
 def completed(now: datetime, chosen: Select[Any] | None) -> ColumnElement[bool]:
@@ -132,19 +106,19 @@ def _usual_hours(shop: str, now: datetime, chosen: Select[Any] | None) -> Select
     ).where(runs.c.hour.between(0, 23), runs.c.timed == 1)
     b = best.subquery("best").c
     # A day is added since a run around midnight may have its mean before it, and whole divisions round to zero.
-    hour = ((b.seconds + b.near * _DAY) // b.near // _HOUR) % 24
+    hour = ((b.seconds + b.near * DAY) // b.near // _HOUR) % 24
     return select(b.customer_id, hour, (100 * b.near) // (b.all_orders + 1)).where(b.place == 1)
 
 
 def _hourly(shop: str, now: datetime, chosen: Select[Any] | None) -> CTE:
     """Orders per customer and hour of their own clock, with the sum of the seconds since midnight."""
     epoch = epoch_seconds(orders.c.placed_at)
-    since_midnight = (epoch + func.coalesce(placed.c.seconds, _offset(epoch))) % _DAY
+    since_midnight = (epoch + func.coalesce(placed.c.seconds, _offset(epoch))) % DAY
     one = (
         select(
             orders.c.customer_id,
             cast(since_midnight, Integer).label("since_midnight"),
-            cast(case(((epoch + _shop_offset(epoch, shop)) % _DAY == 0, 0), else_=1), Integer).label("timed"),
+            cast(case((shop_seconds(orders.c.placed_at, shop) == 0, 0), else_=1), Integer).label("timed"),
         )
         .join(placed, placed.c.customer_id == orders.c.customer_id)
         .where(completed(now, chosen))
@@ -173,14 +147,6 @@ def _offset(epoch: ColumnElement[Any]) -> ColumnElement[int]:
     )
 
 
-def _shop_offset(epoch: ColumnElement[Any], shop: str) -> ColumnElement[int]:
-    """The shop's zone, spelt out: it is the same for every order, so nothing has to be looked up."""
-    rows = zone_rows(shop)
-    whens = [(epoch < row["to_epoch"], row["seconds"]) for row in rows[:-1]]
-    last = literal(rows[-1]["seconds"], Integer)
-    return case(*whens, else_=last) if whens else last
-
-
 def _runs(hourly: CTE) -> Any:
     """The run around each hour. The day is laid out with its ends repeated on the other side, so that a run over
     midnight is one stretch."""
@@ -191,7 +157,7 @@ def _runs(hourly: CTE) -> Any:
             h.customer_id,
             (h.hour + 24 * days).label("hour"),
             h.orders,
-            (h.seconds + h.orders * (days * _DAY)).label("seconds"),
+            (h.seconds + h.orders * (days * DAY)).label("seconds"),
             h.timed,
         ).where(which)
 

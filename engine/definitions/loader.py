@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from engine.definitions import project_files, references
 from engine.definitions.campaign import Campaign, Care
-from engine.definitions.parsing import Parsed, folder_of, parse, parse_policy, path_of
+from engine.definitions.parsing import (
+    Parsed,
+    folder_of,
+    parse,
+    parse_policy,
+    parse_tagging,
+    path_of,
+)
 from engine.definitions.policy import FILE as POLICY_FILE
 from engine.definitions.policy import Policy
 from engine.definitions.policy_file import DEFAULT_POLICY
 from engine.definitions.report import Report
 from engine.definitions.segment import Segment, Tree
 from engine.definitions.sendable import stem
+from engine.definitions.tagging import FILE as TAGGING_FILE
 from engine.errors import DefinitionsError, Position, Problem
 
 
@@ -83,7 +91,7 @@ def load_one(
 
 
 def load_policy(files: Mapping[str, str]) -> Policy:
-    """The policy; the defaults where there is no policy.yaml. Raises DefinitionsError."""
+    """The policy with the tagging; the defaults where there is no such file. Raises DefinitionsError."""
     report = Report()
     policy = _policy(files, report)
     if policy is None:
@@ -144,8 +152,10 @@ def _check(
 
 
 def _policy(files: Mapping[str, str], report: Report) -> Policy | None:
-    text = files.get(POLICY_FILE)
-    return DEFAULT_POLICY if text is None else parse_policy(text, report)
+    text, tags = files.get(POLICY_FILE), files.get(TAGGING_FILE)
+    policy = DEFAULT_POLICY if text is None else parse_policy(text, report)
+    tagging = DEFAULT_POLICY.tagging if tags is None else parse_tagging(tags, report)
+    return None if policy is None or tagging is None else replace(policy, tagging=tagging)
 
 
 def _check_references(parts: _Parts, paths: Collection[str], report: Report) -> None:

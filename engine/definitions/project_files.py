@@ -9,13 +9,14 @@ from pathlib import Path
 from engine.definitions.parsing import FOLDERS
 from engine.definitions.policy import FILE as POLICY_FILE
 from engine.definitions.report import Report
+from engine.definitions.tagging import FILE as TAGGING_FILE
 from engine.definitions.yaml_nodes import locate
 from engine.errors import Position
 
 MAX_BYTES = 1_000_000
 TEMPLATES = "templates"
 MISNAMED_POLICY = "policy.yml"
-LATER_FILES = ("tagging.yaml", "membership.yaml", "sms_templates.yaml")
+LATER_FILES = ("membership.yaml", "sms_templates.yaml")
 """Files of the wider design: read so that they can be refused by name."""
 
 
@@ -45,7 +46,7 @@ def read(root: Path, report: Report) -> Reading:
 
 
 def _paths(root: Path) -> Iterator[Path]:
-    for name in (POLICY_FILE, MISNAMED_POLICY, *LATER_FILES):
+    for name in (POLICY_FILE, MISNAMED_POLICY, TAGGING_FILE, *LATER_FILES):
         if (root / name).exists():
             yield root / name
     for folder in FOLDERS:

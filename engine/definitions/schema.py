@@ -10,6 +10,7 @@ from engine.definitions.care_file import CARE
 from engine.definitions.policy_file import POLICY
 from engine.definitions.reading import Reader
 from engine.definitions.segment_file import SEGMENT
+from engine.definitions.tagging_file import TAGGING
 from engine.definitions.trees import STILL, TREE
 
 READERS: Mapping[str, Reader[Any]] = {
@@ -17,12 +18,13 @@ READERS: Mapping[str, Reader[Any]] = {
     "care": CARE,
     "segment": SEGMENT,
     "policy": POLICY,
+    "tagging": TAGGING,
 }
 KINDS = tuple(READERS)
 
 
 def schema(kind: str) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of one kind of file: campaign, care, segment or policy.
+    """The JSON Schema (draft 2020-12) of one kind of file: campaign, care, segment, policy or tagging.
 
     Raises KeyError for another kind. What needs other files (does that segment exist?) only `lint` can say.
     """
@@ -31,7 +33,7 @@ def schema(kind: str) -> dict[str, Any]:
         "title": f"Yanshu {kind}",
         **READERS[kind].schema,
     }
-    if kind != "policy":
+    if kind not in ("policy", "tagging"):
         trees = (TREE, STILL) if kind == "care" else (TREE,)
         described["$defs"] = {tree.name: tree.schema() for tree in trees}
     return described

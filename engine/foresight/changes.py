@@ -10,8 +10,9 @@ from typing import Literal
 from sqlalchemy import Connection, select
 
 from engine.definitions.loader import Definitions
+from engine.definitions.tagging import FILE as TAGGING_FILE
 from engine.definitions.version import digest, version_files
-from engine.store.catalog import POLICY
+from engine.store.catalog import POLICY, TAGGING
 from engine.store.tables import definitions as definitions_table
 
 What = Literal["added", "changed", "removed", "unchanged"]
@@ -53,9 +54,9 @@ def wanted(definitions: Definitions) -> dict[tuple[str, str], Wanted]:
     for name, segment in definitions.segments.items():
         path = segment.position.file
         found[SEGMENT, name] = _wanted(SEGMENT, name, path, {path: definitions.files[path]})
-    if POLICY_FILE in definitions.files:
-        only = {POLICY_FILE: definitions.files[POLICY_FILE]}
-        found[POLICY, POLICY] = _wanted(POLICY, POLICY, POLICY_FILE, only)
+    for kind, path in ((POLICY, POLICY_FILE), (TAGGING, TAGGING_FILE)):
+        if path in definitions.files:
+            found[kind, kind] = _wanted(kind, kind, path, {path: definitions.files[path]})
     return found
 
 
