@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from engine.definitions.reading import (
     Fields,
@@ -16,7 +16,6 @@ from engine.definitions.reading import (
 )
 from engine.definitions.regions import (
     city_spellings,
-    province_spellings,
     provinces,
     short_city,
     short_province,
@@ -102,12 +101,19 @@ ORDERED: Reader[OrderedRule] = Record(
 )
 
 
+def _near(written: str, names: Iterable[str]) -> str:
+    """The nearest name; names of two characters are too short for the usual measure, so one in common will do."""
+    known = list(names)
+    hint = did_you_mean(clipped(written), known)
+    alike = [name for name in known if len(name) == len(written) == 2 and name[0] == written[0]]
+    return hint or (f"; did you mean {' or '.join(map(repr, alike[:3]))}?" if alike else "")
+
+
 def _province(written: str) -> str:
     short = short_province(written)
     if short is None:
         raise ValueError(
-            f"{clipped(written)!r} is no province of China"
-            f"{did_you_mean(clipped(written), province_spellings())}"
+            f"{clipped(written)!r} is no province of China{_near(written, provinces())}"
         )
     return short
 
@@ -115,8 +121,9 @@ def _province(written: str) -> str:
 def _city(written: str) -> str:
     short = short_city(written)
     if short is None:
-        hint = did_you_mean(clipped(written), city_spellings())
-        raise ValueError(f"{clipped(written)!r} is no city of China{hint}")
+        raise ValueError(
+            f"{clipped(written)!r} is no city of China{_near(written, city_spellings())}"
+        )
     return short
 
 
