@@ -117,11 +117,10 @@ def refresh(ctx: typer.Context) -> int:
     session = Session.of(ctx)
     with session.store.write() as connection:
         profile.refresh(connection, session.policy, session.now())
-        counted = dict(
-            connection.execute(
-                select(tags.c.rule, func.count()).where(tags.c.rule.is_not(None)).group_by(tags.c.rule)
-            ).tuples()
-        )  # fmt: skip
+        found = connection.execute(
+            select(tags.c.rule, func.count()).where(tags.c.rule.is_not(None)).group_by(tags.c.rule)
+        )
+        counted = {row[0]: row[1] for row in found}
     rows = [
         {"rule": rule.name, "tag": f"{rule.dimension}={rule.value}",
          "customers": counted.get(rule.name, 0)}

@@ -135,7 +135,8 @@ def test_the_zone_of_a_province_stands_below_ones_own_and_above_the_shops(store:
         for name, person in of.items():
             add_order(connection, person, name, at("2026-05-01T20:30"))
         refresh(connection, policy, NOW)
-        zones = dict(connection.execute(select(customers.c.ref, known_zone())).tuples())
+        found = connection.execute(select(customers.c.ref, known_zone()))
+        zones = {row[0]: row[1] for row in found}
     assert zones == {"own": "America/New_York", "region": "Asia/Shanghai", "none": None}
     assert [profile(store, of[name]).usual_hour for name in of] == [8, 20, 14]
 
@@ -304,7 +305,7 @@ def click(connection: Any, customer: int, label: str, number: int, **more: Any) 
     delivery = connection.execute(
         insert(deliveries).values(
             public_id=digest, run_id=run, definition=digest, step="main", customer_id=customer, anchor="at:x",
-            digest=digest, priority=50, state="sent", due_at=NOW, next_at=NOW, not_after=NOW, created_at=NOW,
+            digest=digest, priority=50, state="sent", due_at=NOW, next_at=NOW, not_after=NOW, created_at=NOW, deferrals=0, channel_index=0, attempts=0,
             **{"class": "marketing"},
         )
     ).inserted_primary_key[0]  # fmt: skip
