@@ -120,7 +120,7 @@ def refresh(ctx: typer.Context) -> int:
         found = connection.execute(
             select(tags.c.rule, func.count()).where(tags.c.rule.is_not(None)).group_by(tags.c.rule)
         )
-        counted = {row[0]: row[1] for row in found}
+        counted: dict[str, int] = {row[0]: row[1] for row in found}
     rows = [
         {"rule": rule.name, "tag": f"{rule.dimension}={rule.value}",
          "customers": counted.get(rule.name, 0)}

@@ -136,7 +136,7 @@ def test_the_zone_of_a_province_stands_below_ones_own_and_above_the_shops(store:
             add_order(connection, person, name, at("2026-05-01T20:30"))
         refresh(connection, policy, NOW)
         found = connection.execute(select(customers.c.ref, known_zone()))
-        zones = {row[0]: row[1] for row in found}
+        zones: dict[str, str | None] = {row[0]: row[1] for row in found}
     assert zones == {"own": "America/New_York", "region": "Asia/Shanghai", "none": None}
     assert [profile(store, of[name]).usual_hour for name in of] == [8, 20, 14]
 
@@ -239,7 +239,8 @@ def by_hand(store: Store) -> tuple[dict[int, Any], dict[Any, Any], dict[str, Any
                 quantity = 1 if item.quantity is None else item.quantity
                 pair[0] += quantity
                 pair[1] += quantity * (item.price or 0)
-    likes, all_gaps = {}, defaultdict(list)
+    likes: dict[Any, Any] = {}
+    all_gaps: dict[str, list[int]] = defaultdict(list)
     for key, of_orders in signs.items():
         moments = [order_of[order].placed_at for order in of_orders]
         everything = sum(len(other) for at_, other in signs.items() if at_[:2] == key[:2])
