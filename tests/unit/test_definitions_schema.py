@@ -113,7 +113,7 @@ def verdict(kind: str, source: str) -> list[str]:
 
 def test_editors_are_told_that_the_example_shop_is_fine() -> None:
     for path, source in read_files(ROOT / "config").items():
-        kind = FOLDERS.get(path.split("/", maxsplit=1)[0], "policy")
+        kind = FOLDERS.get(path.split("/", maxsplit=1)[0], path.removesuffix(".yaml"))
         assert verdict(kind, source) == [], path
 
 
@@ -176,6 +176,6 @@ def test_schemas_declare_the_very_keys_that_are_read() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_key_at_the_top_of_a_schema_is_one_that_lint_knows(kind: str) -> None:
     folder = {name: folder for folder, name in FOLDERS.items()}.get(kind)
-    path = f"{folder}/x.yaml" if folder else "policy.yaml"
+    path = f"{folder}/x.yaml" if folder else f"{kind}.yaml"
     source = "".join(f"{key}: []\n" for key in schema(kind)["properties"])
     assert not [each for each in messages({path: source}) if "unknown key" in each]
