@@ -8,9 +8,10 @@ import sys
 from bench.command_line import HELP_ROW
 from bench.engine_rate import ENGINE_ROWS
 from bench.importing import IMPORT_ROW
+from bench.profiles import PROFILE_ROWS
 from bench.rows import Row
 
-ROWS: tuple[Row, ...] = (*ENGINE_ROWS, HELP_ROW, IMPORT_ROW)
+ROWS: tuple[Row, ...] = (*ENGINE_ROWS, HELP_ROW, IMPORT_ROW, *PROFILE_ROWS)
 
 
 def main() -> int:

@@ -20,6 +20,7 @@ from engine.cli import (
     operate,
     people,
     project,
+    tagging,
 )
 from engine.cli.context import Common
 from engine.cli.frame import Family, Now, Output, Project, Quiet, Yes
@@ -69,7 +70,9 @@ def build() -> Any:
         no_args_is_help=True,
         callback=_root,
     )
-    for group in (project, definitions, people, membership, messages, daemon, operate, insight):
+    for group in (
+        project, definitions, people, tagging, membership, messages, daemon, operate, insight,
+    ):  # fmt: skip
         group.register(app)
     return typer.main.get_command(app)
 

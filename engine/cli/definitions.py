@@ -148,7 +148,7 @@ def apply(
 
 def schema(
     kind: Annotated[
-        Literal["campaign", "care", "segment", "policy", "membership"] | None,
+        Literal["campaign", "care", "segment", "policy", "tagging", "membership"] | None,
         typer.Argument(help="Which kind of file; without one: all of them, by kind."),
     ] = None,
 ) -> int:

@@ -99,7 +99,7 @@ def import_file(
         importer = _Importer(
             store, begin, policy, check_aware(now), settings.hashing_key(), on_progress
         )
-        summary = importer.run(kind, path)
+        summary = importer.run(kind, path, refresh=items is None)
         if items is None:
             return summary
         return replace(summary, items=importer.run_items(items))
@@ -154,19 +154,22 @@ class _Importer:
         self._hashing_key, self._as_number = hashing_key, store.is_sqlite
         self._on_progress = on_progress
         self._done = (0, 0)  # rows and bytes of the files before this one
+        self._touched = Touched(everybody=False)
 
-    def run(self, kind: Kind, path: Path) -> ImportSummary:
+    def run(self, kind: Kind, path: Path, *, refresh: bool = True) -> ImportSummary:
+        """`refresh` False: the profiles wait for the items of these orders."""
         with Lines(path) as lines, Rejects(path) as rejects:
             job = self._job(rejects)
-            touched = Touched(everybody=not self._is_fresh())
+            touched = self._touched = Touched(everybody=not self._is_fresh())
             rows = _rows(kind, job, touched)
             for batch in self._batches(lines, rows.columns, job):
                 with self._begin() as connection:
                     _land(connection, rows, batch)
-                    if touched.any or job.is_stale:
+                    if touched.any or job.is_stale or (kind == "customers" and job.tally.written):
                         mark_stale(connection)
                 self._progress(job, lines)
-            self._refresh(touched)
+            if refresh:
+                self._refresh(touched)
             if kind == "customers":
                 self._warn_of_shared_emails(job)
             rejects.flush()
@@ -176,13 +179,16 @@ class _Importer:
     def run_items(self, path: Path) -> ImportSummary:
         with Lines(path) as lines, Rejects(path) as rejects, Spool() as spool:
             job = self._job(rejects)
-            rows = ItemRows(job)
+            rows = ItemRows(job, self._touched)
             for batch in self._batches(lines, rows.columns, job):
                 spool.add(batch)
             for orders in spool.batches(BATCH):
                 with self._begin() as connection:
                     rows.land(connection, orders)
+                    if self._touched.any:
+                        mark_stale(connection)
                 self._progress(job, lines)
+            self._refresh(self._touched)
             rejects.flush()
             return self._summary("items", job)
 

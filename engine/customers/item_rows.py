@@ -19,6 +19,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from engine.customers import cells
 from engine.customers.job import Job, RowReader
+from engine.customers.order_rows import Touched
 from engine.customers.records import Columns, Record, Shape
 from engine.customers.upsert import find
 from engine.store.tables import order_items, orders
@@ -85,18 +86,18 @@ class Spool:
 
 
 class ItemRows:
-    """Lands items."""
+    """Lands items. `touched` learns whose orders have other items now."""
 
     columns = COLUMNS
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, job: Job, touched: Touched) -> None:
+        self._job, self._touched = job, touched
         self._readers = _readers(job)
         self._plans: dict[Shape, RowReader] = {}
 
     def land(self, connection: Connection, batch: Sequence[Order]) -> None:
         """Replace the items of these orders where they differ. Rows of an unknown order are rejected."""
-        known = find(connection, orders, "ref", [ref for ref, _ in batch], "id")
+        known = find(connection, orders, "ref", [ref for ref, _ in batch], "id", "customer_id")
         new: dict[int, list[tuple[Any, ...]]] = {}
         for ref, records in batch:
             if ref in known:
@@ -109,6 +110,8 @@ class ItemRows:
             order: items for order, items in new.items() if items and items != there.get(order)
         }
         _replace(connection, changed)
+        if changed:
+            self._touched.add(owner for order, owner in known.values() if order in changed)
         self._count(new, there, changed)
 
     def _read(self, records: Sequence[Record]) -> list[tuple[Any, ...]]:

@@ -33,6 +33,10 @@ class Tally:
     rejected: int = 0
     consents: int = 0  # rows that the consent ledger grew by
 
+    @property
+    def written(self) -> int:
+        return self.inserted + self.updated
+
     def landed(self, rows: int, changed: int, inserted: int) -> None:
         """`rows` went through, of which `changed` were written, of which `inserted` are new."""
         self.read += rows

@@ -24,7 +24,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from engine.customers.chosen import choosing
 from engine.customers.evaluation import COLUMNS, evaluate
+from engine.customers.habits import refresh_habits
+from engine.customers.tagging import refresh_tags
 from engine.definitions.policy import Policy
 from engine.store.session import Store
 from engine.store.tables import grade_changes, profiles, rate_states
@@ -32,6 +35,7 @@ from engine.store.types import BigId, Moment
 
 _MARK = "profiles"
 _CHUNK = 1000
+_COMPUTED = "habits 1"  # what a refresh computes: a program that computes more has to do it anew
 
 _before = Table(
     "grades_before",
@@ -64,7 +68,7 @@ def refresh(
     now: datetime,
     customer_ids: Sequence[int] | None = None,
 ) -> int:
-    """Write the profiles of these customers, or of all, as of `now`; note each grade that changed.
+    """Write the profiles, habits and rules' tags of these customers, or of all, as of `now`; note each changed grade.
 
     A first evaluation is no change. Returns how many profiles were written.
     """
@@ -76,6 +80,9 @@ def refresh(
         written += _write(connection, policy, now, part)
     _note_changes(connection, now)
     _before.drop(connection)
+    with choosing(connection, customer_ids) as chosen:
+        refresh_habits(connection, policy, now, chosen)
+        refresh_tags(connection, policy, now, chosen)
     if customer_ids is None:
         mark_fresh(connection, policy, now)
     return written
@@ -101,7 +108,16 @@ def mark_fresh(connection: Connection, policy: Policy, now: datetime) -> None:
 
 
 def _fingerprint(policy: Policy, now: datetime) -> dict[str, str]:
-    rules = repr((policy.grading, policy.prices.currency, policy.stages, policy.dormant_after))
+    rules = repr(
+        (
+            _COMPUTED,
+            policy.grading,
+            policy.prices.currency,
+            policy.stages,
+            policy.dormant_after,
+            policy.tagging,
+        )
+    )
     return {
         "day": now.astimezone(ZoneInfo(policy.timezone)).date().isoformat(),
         "zone": policy.timezone,

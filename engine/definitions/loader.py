@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,6 +17,7 @@ from engine.definitions.parsing import (
     parse,
     parse_membership,
     parse_policy,
+    parse_tagging,
     path_of,
 )
 from engine.definitions.policy import FILE as POLICY_FILE
@@ -25,6 +26,7 @@ from engine.definitions.policy_file import DEFAULT_POLICY
 from engine.definitions.report import Report
 from engine.definitions.segment import Segment, Tree
 from engine.definitions.sendable import stem
+from engine.definitions.tagging import FILE as TAGGING_FILE
 from engine.errors import DefinitionsError, Position, Problem
 
 
@@ -93,7 +95,7 @@ def load_one(
 
 
 def load_policy(files: Mapping[str, str]) -> Policy:
-    """The policy; the defaults where there is no policy.yaml. Raises DefinitionsError."""
+    """The policy with the tagging; the defaults where there is no such file. Raises DefinitionsError."""
     report = Report()
     policy = _policy(files, report)
     if policy is None:
@@ -165,8 +167,10 @@ def _check(
 
 
 def _policy(files: Mapping[str, str], report: Report) -> Policy | None:
-    text = files.get(POLICY_FILE)
-    return DEFAULT_POLICY if text is None else parse_policy(text, report)
+    text, tags = files.get(POLICY_FILE), files.get(TAGGING_FILE)
+    policy = DEFAULT_POLICY if text is None else parse_policy(text, report)
+    tagging = DEFAULT_POLICY.tagging if tags is None else parse_tagging(tags, report)
+    return None if policy is None or tagging is None else replace(policy, tagging=tagging)
 
 
 def _membership(files: Mapping[str, str], report: Report) -> Membership | None:

@@ -20,6 +20,9 @@ from engine.definitions.report import Report
 from engine.definitions.segment import Segment
 from engine.definitions.segment_file import SEGMENT
 from engine.definitions.steps import ID
+from engine.definitions.tagging import FILE as TAGGING_FILE
+from engine.definitions.tagging import Tagging
+from engine.definitions.tagging_file import TAGGING
 from engine.definitions.yaml_nodes import Entries, Node, Scalar, read_yaml
 from engine.errors import Position
 
@@ -88,6 +91,14 @@ def parse_membership(text: str, report: Report) -> Membership | None:
         elif not found.errors:
             found.error(Position(MEMBERSHIP_FILE), "the file is empty", "missing-key")
     return None if found.errors else membership
+
+
+def parse_tagging(text: str, report: Report) -> Tagging | None:
+    """The tags and their rules, or None after a report; a file of comments only has none."""
+    with report.bounded() as found:
+        node = read_yaml(TAGGING_FILE, text, found)
+        tagging = Tagging() if node is None else TAGGING.read(node, found)
+    return None if found.errors else tagging
 
 
 def _check_path(path: str, folder: str, report: Report) -> None:

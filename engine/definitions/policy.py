@@ -8,12 +8,14 @@ from decimal import Decimal
 from typing import Literal
 
 from engine.definitions.campaign import Channel, MessageClass
+from engine.definitions.tagging import Tagging
 from engine.definitions.values import Duration, Hours
 from engine.errors import Position
 
 FILE = "policy.yaml"
 _HALF_A_YEAR = Duration(180, "d")
 _TOP = Position(FILE)
+_NO_TAGS = Tagging()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,4 +115,5 @@ class Policy:
     frequency: tuple[FrequencyRule, ...] = ()
     volume: tuple[VolumeRule, ...] = ()
     overflow: Literal["defer", "skip"] = "defer"
+    tagging: Tagging = _NO_TAGS  # from a file of its own
     position: Position = _TOP

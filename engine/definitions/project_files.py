@@ -10,13 +10,14 @@ from engine.definitions.membership import FILE as MEMBERSHIP_FILE
 from engine.definitions.parsing import FOLDERS
 from engine.definitions.policy import FILE as POLICY_FILE
 from engine.definitions.report import Report
+from engine.definitions.tagging import FILE as TAGGING_FILE
 from engine.definitions.yaml_nodes import locate
 from engine.errors import Position
 
 MAX_BYTES = 1_000_000
 TEMPLATES = "templates"
 MISNAMED_POLICY = "policy.yml"
-LATER_FILES = ("tagging.yaml", "sms_templates.yaml")
+LATER_FILES = ("sms_templates.yaml",)
 """Files of the wider design: read so that they can be refused by name."""
 
 
@@ -46,7 +47,7 @@ def read(root: Path, report: Report) -> Reading:
 
 
 def _paths(root: Path) -> Iterator[Path]:
-    for name in (POLICY_FILE, MISNAMED_POLICY, MEMBERSHIP_FILE, *LATER_FILES):
+    for name in (POLICY_FILE, MISNAMED_POLICY, TAGGING_FILE, MEMBERSHIP_FILE, *LATER_FILES):
         if (root / name).exists():
             yield root / name
     for folder in FOLDERS:

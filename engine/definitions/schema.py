@@ -11,6 +11,7 @@ from engine.definitions.membership_file import MEMBERSHIP
 from engine.definitions.policy_file import POLICY
 from engine.definitions.reading import Reader
 from engine.definitions.segment_file import SEGMENT
+from engine.definitions.tagging_file import TAGGING
 from engine.definitions.trees import STILL, TREE
 
 READERS: Mapping[str, Reader[Any]] = {
@@ -19,12 +20,13 @@ READERS: Mapping[str, Reader[Any]] = {
     "segment": SEGMENT,
     "policy": POLICY,
     "membership": MEMBERSHIP,
+    "tagging": TAGGING,
 }
 KINDS = tuple(READERS)
 
 
 def schema(kind: str) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of one kind of file: campaign, care, segment, policy or membership.
+    """The JSON Schema (draft 2020-12) of one kind of file: campaign, care, segment, policy, tagging or membership.
 
     Raises KeyError for another kind. What needs other files (does that segment exist?) only `lint` can say.
     """

@@ -10,8 +10,9 @@ from typing import Literal
 from sqlalchemy import Connection, select
 
 from engine.definitions.loader import Definitions
+from engine.definitions.tagging import FILE as TAGGING_FILE
 from engine.definitions.version import digest, version_files
-from engine.store.catalog import MEMBERSHIP, POLICY
+from engine.store.catalog import MEMBERSHIP, POLICY, TAGGING
 from engine.store.tables import definitions as definitions_table
 
 What = Literal["added", "changed", "removed", "unchanged"]
@@ -54,7 +55,11 @@ def wanted(definitions: Definitions) -> dict[tuple[str, str], Wanted]:
     for name, segment in definitions.segments.items():
         path = segment.position.file
         found[SEGMENT, name] = _wanted(SEGMENT, name, path, {path: definitions.files[path]})
-    for kind, path in ((POLICY, POLICY_FILE), (MEMBERSHIP, MEMBERSHIP_FILE)):
+    for kind, path in (
+        (POLICY, POLICY_FILE),
+        (TAGGING, TAGGING_FILE),
+        (MEMBERSHIP, MEMBERSHIP_FILE),
+    ):
         if path in definitions.files:
             only = {path: definitions.files[path]}
             found[kind, kind] = _wanted(kind, kind, path, only)

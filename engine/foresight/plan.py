@@ -14,6 +14,7 @@ from sqlalchemy import Connection, func, select
 from engine.audience.compiler import PEOPLE, Scope, matches
 from engine.customers.consent import permissions
 from engine.customers.profile import ensure_fresh
+from engine.definitions import regions
 from engine.definitions.campaign import Campaign, Care
 from engine.definitions.loader import Definitions
 from engine.foresight.apply import refuse_broken_templates
@@ -102,6 +103,7 @@ def make_plan(store: Store, definitions: Definitions, settings: Settings, now: d
             for zone in connection.execute(select(customers.c.timezone).distinct()).scalars()
             if zone
         ]
+        zones += regions.zones()
         ensure_zones(connection, {*zones, policy.timezone})
     new = wanted(definitions)
     with store.read() as connection:

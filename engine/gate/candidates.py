@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Connection, Select, select
 
+from engine.audience.home import known_zone
 from engine.definitions.campaign import Campaign, Care, Channel, MessageClass
 from engine.definitions.policy import Policy
 from engine.definitions.segment import Segment
@@ -88,7 +89,7 @@ _CANDIDATES: Select[Any] = (
         customers.c.phone,
         customers.c.phone_hash,
         customers.c.phone_valid_until,
-        customers.c.timezone,
+        known_zone().label("timezone"),
         customers.c.malicious,
     )
     .where(

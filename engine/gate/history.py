@@ -18,6 +18,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from engine.audience.home import known_zone
 from engine.gate.candidates import Candidate, Catalog
 from engine.gate.decision import Decision, Defer, Send, Skip
 from engine.gate.frequency import Book, Cap, Caps, Check, Entry, judge
@@ -262,7 +263,7 @@ _SHARED = union_all(
     _of_several(customers.c.email_hash, "emails"), _of_several(customers.c.phone_hash, "phones")
 )
 _MEMBERS = select(
-    customers.c.id, customers.c.email_hash, customers.c.phone_hash, customers.c.timezone
+    customers.c.id, customers.c.email_hash, customers.c.phone_hash, known_zone().label("timezone")
 ).where(among(customers.c.email_hash, "addresses") | among(customers.c.phone_hash, "addresses"))
 _WENT_OUT = select(
     deliveries.c.public_id,

@@ -32,6 +32,7 @@ from sqlalchemy.sql.expression import values
 
 from engine.audience.compiler import PEOPLE, Scope, matches
 from engine.clock import from_local
+from engine.definitions import regions
 from engine.definitions.campaign import Campaign, Care
 from engine.definitions.policy import Policy
 from engine.planning.local_time import DAY, local_seconds
@@ -104,7 +105,7 @@ def close_finished(connection: Connection, now: datetime) -> None:
 
 def _zones(connection: Connection, policy: Policy) -> set[str]:
     found = connection.execute(select(customers.c.timezone).distinct()).scalars()
-    return {zone for zone in found if zone} | {policy.timezone}
+    return {zone for zone in found if zone} | {policy.timezone, *regions.zones()}
 
 
 def _expand_campaign(

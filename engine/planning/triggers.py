@@ -31,6 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.expression import values
 
+from engine.audience.home import known_zone
 from engine.definitions.campaign import Care, Trigger
 from engine.definitions.policy import Policy
 from engine.planning.local_time import DAY, local_seconds, utc_epoch
@@ -74,8 +75,8 @@ def computed_once(query: Select[Any], name: str) -> CTE:
 
 
 def zone_of_customer(policy: Policy) -> ColumnElement[str]:
-    """The customer's zone, else the shop's."""
-    return func.coalesce(customers.c.timezone, literal(policy.timezone, Text))
+    """The customer's zone, else that of their province, else the shop's."""
+    return func.coalesce(known_zone(), literal(policy.timezone, Text))
 
 
 def _order_due(trigger: Trigger, policy: Policy, span: Span) -> Select[Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -16,8 +16,7 @@ from engine.definitions.segment import Segment
 from engine.errors import StoreError
 from engine.store.tables import definitions
 
-POLICY = "policy"
-MEMBERSHIP = "membership"
+POLICY, TAGGING, MEMBERSHIP = "policy", "tagging", "membership"
 SENDABLE = ("campaign", "care")
 _IN_FORCE = select(definitions.c.id).where(definitions.c.current).order_by(definitions.c.id)
 
@@ -35,7 +34,7 @@ class Version:
 
 @dataclass
 class Catalog:
-    """The definitions in force. `current` is by id; `version` also finds those that rows in flight are pinned to."""
+    """The definitions in force. `policy` holds the tagging too; `current` is by id; `version` also finds those that rows in flight are pinned to."""
 
     policy: Policy
     policy_digest: str
@@ -64,6 +63,7 @@ class CatalogReader:
     def __init__(self) -> None:
         self._versions: dict[str, Version] = {}
         self._policy = ("", load_policy({}))
+        self._tagging = ("", load_policy({}).tagging)
         self._fingerprint: tuple[int, ...] = ()
         self._catalog: Catalog | None = None
 
@@ -84,8 +84,16 @@ class CatalogReader:
                 self._policy = (row.digest, load_policy(row.files))
             elif row.kind == MEMBERSHIP:
                 membership = load_membership(row.files)
+        self._load_tagging(rows)
         digest, policy = self._policy
+        policy = replace(policy, tagging=self._tagging[1])
         return Catalog(policy, digest, current, self._versions, membership)
+
+    def _load_tagging(self, rows: Sequence[Any]) -> None:
+        row = next((row for row in rows if row.kind == TAGGING), None)
+        digest, files = (row.digest, row.files) if row else ("", {})
+        if digest != self._tagging[0]:
+            self._tagging = (digest, load_policy(files).tagging)
 
 
 def _parse(row: Any) -> Version:

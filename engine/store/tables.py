@@ -363,7 +363,7 @@ class CategoryCycle(_Row, table=True):
 class Definition(_Row, table=True):
     """One applied version: the files it is made of (path → text), by the digest of their content.
 
-    `kind`: campaign | care | segment | policy. One row per version; `current` marks the one in force (a removed
+    `kind`: campaign | care | segment | policy | tagging. One row per version; `current` marks the one in force (a removed
     definition has none).
     """
 

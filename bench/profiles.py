@@ -1,0 +1,104 @@
+"""Row 13: profiles, grades, habits and affinities of everybody, beside the bare GROUP BYs that they stand on; and row
+13i: the same of those who placed 1 % new orders, beside everybody's.
+
+Bare are three statements by hand, their results kept in tables without an index: orders per customer (count, sum, first,
+last); orders per customer and hour; items per customer, order, category and brand, added up per customer.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from bench.people import NOW, add_orders, lay_down
+from bench.rows import Measured, Row
+from engine.customers.profile import refresh
+from engine.definitions.loader import load_policy
+from engine.store.migrate import upgrade
+from engine.store.session import Store
+
+PEOPLE = int(os.environ.get("BENCH_PEOPLE", "100000"))
+BOUGHT = 5 * PEOPLE
+_REPETITIONS = 3
+_COMPLETED = "status IN ('paid', 'shipped', 'arrived', 'received')"
+_BARE = (
+    f"SELECT customer_id, count(*) AS n, sum(amount) AS a, min(placed_at) AS f, max(placed_at) AS l FROM orders WHERE {_COMPLETED} GROUP BY customer_id",
+    f"SELECT customer_id, (placed_at / 1000000 + 28800) % 86400 / 3600 AS h, count(*) AS n FROM orders WHERE {_COMPLETED} GROUP BY customer_id, h",
+    "SELECT customer_id, category, count(*) AS n, sum(q) AS q FROM (SELECT o.customer_id, o.id, p.category, sum(i.quantity) AS q FROM orders o JOIN order_items i ON i.order_id = o.id"
+    f" JOIN products p ON p.sku = i.sku WHERE o.{_COMPLETED} GROUP BY o.customer_id, p.category, o.id) AS bought GROUP BY customer_id, category",
+    "SELECT customer_id, brand, count(*) AS n, sum(q) AS q FROM (SELECT o.customer_id, o.id, p.brand, sum(i.quantity) AS q FROM orders o JOIN order_items i ON i.order_id = o.id"
+    f" JOIN products p ON p.sku = i.sku WHERE o.{_COMPLETED} GROUP BY o.customer_id, p.brand, o.id) AS bought GROUP BY customer_id, brand",
+)
+
+
+def _seconds(store: Store, work: Callable[[Connection], object]) -> float:
+    started = time.perf_counter()
+    with store.write() as connection:
+        work(connection)
+    return time.perf_counter() - started
+
+
+def _bare(connection: Connection) -> None:
+    for number, question in enumerate(_BARE):
+        connection.exec_driver_sql(f"CREATE TEMPORARY TABLE bare{number} AS {question}")
+    for number in range(len(_BARE)):
+        connection.exec_driver_sql(f"DROP TABLE bare{number}")
+
+
+@lru_cache(maxsize=1)
+def _measurements() -> tuple[list[float], list[float], list[str]]:
+    """Bare, everybody, 1 %, in turn; the first refresh, which writes every row for the first time, is only told of."""
+    policy = load_policy({})
+    full: list[float] = []
+    partial: list[float] = []
+    notes: list[str] = []
+
+    def partial_refresh(ids: list[int]) -> Callable[[Connection], object]:
+        return lambda connection: refresh(connection, policy, NOW, ids)
+
+    with tempfile.TemporaryDirectory(prefix="yanshu-bench-") as folder:
+        store = Store(f"sqlite:///{Path(folder) / 'shop.db'}")
+        upgrade(store)
+        with store.write() as connection:
+            lay_down(connection, PEOPLE, BOUGHT)
+        first = _seconds(store, lambda connection: refresh(connection, policy, NOW))
+        notes.append(f"the first refresh of all: {first:.1f} s")
+        for turn in range(_REPETITIONS):
+            bare = _seconds(store, _bare)
+            everybody = _seconds(store, lambda connection: refresh(connection, policy, NOW))
+            begin = BOUGHT + 1 + turn * (BOUGHT // 100)
+            with store.write() as connection:
+                new = add_orders(
+                    connection, PEOPLE, BOUGHT // 100, seed=50 + turn, first=begin, days=1
+                )
+            some = _seconds(store, partial_refresh(sorted(new)))
+            full.append(everybody / bare)
+            partial.append(some / everybody)
+            notes.append(
+                f"bare {bare:.1f} s, all {everybody:.1f} s, {len(new):,} customers {some:.2f} s"
+            )
+        store.close()
+    return full, partial, notes
+
+
+def _full() -> Measured:
+    full, _, notes = _measurements()
+    how = f"refresh of {PEOPLE:,} customers with {BOUGHT:,} orders ÷ the bare GROUP BYs, SQLite"
+    return Measured(full, how, notes)
+
+
+def _partial() -> Measured:
+    _, partial, _ = _measurements()
+    return Measured(partial, "refresh after 1 % new orders ÷ refresh of all, SQLite")
+
+
+PROFILE_ROWS = (
+    Row("13", "profiles of everybody", _full, 3, 1.5, more_is_better=False, binds=False),
+    Row("13i", "profiles after 1 % new orders", _partial, 0.05, 0.02, more_is_better=False, binds=False),
+)  # fmt: skip

@@ -1,0 +1,89 @@
+"""Tags: their dimensions with the values that they may have, and the rules that put them by what is known of a customer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from engine.definitions.values import Duration, Hours
+from engine.errors import Position
+
+FILE = "tagging.yaml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dimension:
+    """`several`: a customer may have several of its values at once; else one."""
+
+    values: tuple[str, ...]
+    several: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressRule:
+    """The address holds one of `words` and none of `without`, as written."""
+
+    words: tuple[str, ...]
+    without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderedRule:
+    """At least `count` completed orders like this: each of what is given must fit; `hours` in the shop's zone."""
+
+    categories: tuple[str, ...] = ()
+    brands: tuple[str, ...] = ()
+    skus: tuple[str, ...] = ()
+    sizes: tuple[str, ...] = ()
+    hours: Hours | None = None
+    count: int = 1
+    within: Duration | None = None
+
+    @property
+    def asks_items(self) -> bool:
+        return bool(self.categories or self.brands or self.skus or self.sizes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionRule:
+    """Where the customer lives, in short names."""
+
+    provinces: tuple[str, ...] = ()
+    cities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AmountRule:
+    """What completed orders add up to, in units of the currency."""
+
+    gte: Decimal | None = None
+    lte: Decimal | None = None
+    within: Duration | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagRule:
+    """Puts `value` in `dimension` on whom all of its conditions hold for."""
+
+    name: str
+    dimension: str
+    value: str
+    address: AddressRule | None
+    ordered: OrderedRule | None
+    region: RegionRule | None
+    amount: AmountRule | None
+    position: Position
+
+    @property
+    def source(self) -> str:
+        """Where it stands: `tagging.yaml:12`."""
+        return f"{self.position.file}:{self.position.line}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tagging:
+    """`dimensions` by name; of rules for a dimension with one value, the first in the file wins."""
+
+    dimensions: Mapping[str, Dimension] = field(default_factory=dict)
+    rules: tuple[TagRule, ...] = ()
