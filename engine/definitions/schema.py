@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.definitions.campaign_file import CAMPAIGN
 from engine.definitions.care_file import CARE
+from engine.definitions.mapping_file import MAPPING
 from engine.definitions.policy_file import POLICY
 from engine.definitions.reading import Reader
 from engine.definitions.segment_file import SEGMENT
@@ -17,12 +18,13 @@ READERS: Mapping[str, Reader[Any]] = {
     "care": CARE,
     "segment": SEGMENT,
     "policy": POLICY,
+    "mapping": MAPPING,
 }
 KINDS = tuple(READERS)
 
 
 def schema(kind: str) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of one kind of file: campaign, care, segment or policy.
+    """The JSON Schema (draft 2020-12) of one kind of file: campaign, care, segment, policy or mapping.
 
     Raises KeyError for another kind. What needs other files (does that segment exist?) only `lint` can say.
     """
@@ -31,7 +33,7 @@ def schema(kind: str) -> dict[str, Any]:
         "title": f"Yanshu {kind}",
         **READERS[kind].schema,
     }
-    if kind != "policy":
+    if kind not in ("policy", "mapping"):
         trees = (TREE, STILL) if kind == "care" else (TREE,)
         described["$defs"] = {tree.name: tree.schema() for tree in trees}
     return described
