@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.definitions import import_columns
 from engine.definitions.import_columns import BUYER, BY_KIND, ITEMS, WORDS
-from engine.definitions.mapping import Amounts, Choice, Expiry, ImportMapping, Section, Source, Word
+from engine.definitions.mapping import Amounts, Choice, Expiry, ImportMapping, Source, Word
 from engine.definitions.reading import (
     Fields,
     Key,
@@ -186,9 +186,9 @@ def _check_mapping(fields: Fields, report: Report) -> None:
     _check_section(fields, "columns", columns.known, report)
     _check_section(fields, "items", ITEMS.known, report)
     _check_section(fields, "customer", BUYER, report)
-    given: Section = fields.get("columns", {})
-    for name in columns.required if "columns" in fields else ():
-        if name not in given:
+    given = fields.nodes.get("columns")
+    for name in columns.required if isinstance(given, Entries) else ():
+        if isinstance(given, Entries) and given.get(name) is None:
             where = fields.at("columns").position
             report.error(where, f"`columns` does not say where {name!r} comes from", "missing-key")
     _check_orders_only(fields, kind, report)
