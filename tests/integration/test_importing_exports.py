@@ -280,8 +280,8 @@ def test_the_newest_order_tells_in_whichever_order_they_come(shop: Shop) -> None
     for name, rows in (("a.csv", [new, old]), ("b.csv", [old, new])):
         for row in rows:
             load(shop, "orders", shop.write(name, head + row), shipped("taobao-orders"))
-        (row,) = shop.rows(customers)
-        assert (row["name"], row["city"], row["phone"]) == ("新", "广州", "+8613800138001")
+        person = shop.one(customers)
+        assert (person["name"], person["city"], person["phone"]) == ("新", "广州", "+8613800138001")
 
 
 # --- a mapping that does not fit, and bad rows
@@ -368,7 +368,7 @@ def test_a_cell_of_ten_megabytes_is_rejected_and_the_next_row_lands(shop: Shop) 
 
 
 def test_a_spreadsheet_needs_no_mapping(shop: Shop) -> None:
-    rows = [
+    rows: list[list[str | float]] = [
         ["id", "name", "phone", "level"],
         ["00001", "李梅", 13800138001.0, 3.0],
         [1e18, "X", "", ""],
