@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast, get_args
 
 from engine.cli.context import Session
 from engine.customers.importing import ImportSummary, Kind, Progress, import_file
+from engine.definitions.mappings import load_mapping
 from engine.errors import EXIT_ERROR, EXIT_FINE, UsageError, YanshuError, did_you_mean
 from engine.pages.terminal import plain, table
 
 _KINDS: tuple[str, ...] = get_args(Kind)
-_LATER = ("products", "tags", "events", "coupons")
+_LATER = ("coupons",)
 
 
-def bring_in(session: Session, kind: str, file: Path, items: Path | None, *, dry_run: bool) -> int:
+def bring_in(
+    session: Session,
+    kind: str,
+    file: Path,
+    items: Path | None,
+    mappings: Sequence[str] = (),
+    *,
+    dry_run: bool,
+) -> int:
     """Import, answer with the summary; the exit code: 1 where a row was rejected."""
     _check(kind, file, items)
     with _progress(session, file, items) as on_progress:
@@ -30,6 +39,7 @@ def bring_in(session: Session, kind: str, file: Path, items: Path | None, *, dry
             now=session.now(),
             items=items,
             dry_run=dry_run,
+            mappings=[load_mapping(session.files, name) for name in mappings],
             on_progress=on_progress,
         )
     session.answer({**_as_json(found), "dry_run": dry_run}, lambda: _as_text(found, dry_run))
@@ -78,6 +88,7 @@ def _as_json(found: ImportSummary) -> dict[str, Any]:
         "unchanged": found.unchanged,
         "rejected": found.rejected,
         "consents": found.consents,
+        "created": found.created,
         "warnings": list(found.warnings),
         "rejects_path": str(found.rejects_path) if found.rejects_path else None,
         "reach": [
@@ -91,6 +102,7 @@ def _as_json(found: ImportSummary) -> dict[str, Any]:
 def _as_text(found: ImportSummary, dry_run: bool) -> str:
     lines = [_line(found)]
     lines += [_line(found.items)] if found.items else []
+    lines += [f"customers made from these orders: {found.created:,}"] if found.created else []
     lines += [f"warning: {plain(warning)}" for warning in found.warnings]
     if found.rejects_path is not None:
         lines.append(f"rejected rows, each with its reason: {found.rejects_path}")

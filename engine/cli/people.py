@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.cli import customer
 from engine.cli.context import Session
 from engine.cli.frame import family, verb
 from engine.errors import EXIT_ERROR, EXIT_FINE, YanshuError, did_you_mean
@@ -24,7 +25,7 @@ Address = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    verb(app, "import", "yanshu import customers customers.csv", "yanshu import orders orders.csv --items items.csv", section=SECTION)(import_)  # fmt: skip
+    verb(app, "import", "yanshu import customers customers.csv", "yanshu import orders orders.csv --items items.csv", "yanshu import orders ExportOrderList.csv --mapping taobao-orders", section=SECTION)(import_)  # fmt: skip
     verb(app, "grade", "yanshu grade", "yanshu grade -o json", section=SECTION)(grade)
     segment = family("segment", "Who is in a segment: count, list, sql, explain.")
     verb(segment, "count", "yanshu segment count dormant-vip")(count)
@@ -32,6 +33,7 @@ def register(app: typer.Typer) -> None:
     verb(segment, "sql", "yanshu segment sql dormant-vip")(sql)
     verb(segment, "explain", "yanshu segment explain dormant-vip")(explain)
     app.add_typer(segment, rich_help_panel=SECTION)
+    customer.register(app, SECTION)
     suppress = family("suppress", "Addresses that get nothing at all: add, remove, list.")
     verb(suppress, "add", "yanshu suppress add li@example.com --note 'asked by phone'")(add)
     verb(suppress, "remove", "yanshu suppress remove li@example.com")(remove)
@@ -43,11 +45,24 @@ def import_(
     ctx: typer.Context,
     kind: Annotated[
         str,
-        typer.Argument(metavar="KIND", help="customers, orders, contacts or suppressions."),
+        typer.Argument(
+            metavar="KIND",
+            help="customers, orders, products, tags, events, contacts or suppressions.",
+        ),
     ],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV in UTF-8, with a header.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV, XLSX or JSON lines, with a header.")
+    ],
     items: Annotated[
         Path | None, typer.Option("--items", metavar="FILE", help="The orders' items.")
+    ] = None,
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--mapping",
+            metavar="NAME",
+            help="A file's stem under mappings/; once more for the items.",
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check every row, and keep none.")
@@ -56,7 +71,7 @@ def import_(
     """Bring a file in: good rows land, bad ones go to FILE.rejected.csv with line and reason."""
     from engine.cli.importing import bring_in
 
-    return bring_in(Session.of(ctx), kind, file, items, dry_run=dry_run)
+    return bring_in(Session.of(ctx), kind, file, items, mapping or (), dry_run=dry_run)
 
 
 def grade(ctx: typer.Context) -> int:

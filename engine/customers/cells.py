@@ -185,6 +185,11 @@ def moments(zone: str, *, as_number: bool) -> Cell:
     return read
 
 
+def from_number(microseconds: int) -> datetime:
+    """The moment that `moments` gave as a number."""
+    return _EPOCH + microseconds * _MICROSECOND
+
+
 def _read_moment(cell: str) -> datetime:
     found = cell.strip()
     spaced = _SPACED_OFFSET.fullmatch(found)

@@ -9,10 +9,11 @@ from sqlalchemy import Connection
 
 from engine.customers import cells
 from engine.customers.job import Job, RowReader
+from engine.customers.owners import find_owners
 from engine.customers.records import Columns, Record, Shape
-from engine.customers.upsert import Upsert, find
+from engine.customers.upsert import Upsert
 from engine.definitions.campaign import Channel, MessageClass
-from engine.store.tables import contacts, customers
+from engine.store.tables import contacts
 
 
 class ContactRows:
@@ -37,13 +38,13 @@ class ContactRows:
     def land(self, connection: Connection, shape: Shape, records: Sequence[Record]) -> None:
         """Write these rows."""
         read = self._job.read_all(RowReader(shape, self._readers), records)
-        people = find(connection, customers, "ref", {values[0] for _, values in read}, "id")
+        people = find_owners(connection, {values[0] for _, values in read})
         rows: list[tuple[Any, ...]] = []
         for record, values in read:
             owner = people.get(values[0])
             if owner is None:
                 self._job.reject(record, f"customer_id: there is no customer {values[0]!r}")
             else:
-                rows.append((owner[0], *values[1:]))
+                rows.append((owner, *values[1:]))
         inserted = self._upsert.run(connection, list(dict.fromkeys(rows)))
         self._job.tally.landed(len(rows), inserted, inserted)

@@ -16,6 +16,7 @@ from engine.customers import cells
 from engine.customers.addresses import email_domain, normalise_email, normalise_phone
 from engine.customers.consent import record_imported
 from engine.customers.job import CellError, Job, RowReader, Values
+from engine.customers.owners import merged_into
 from engine.customers.records import Columns, Record, Shape
 from engine.customers.upsert import Upsert, find, merge_json
 from engine.definitions.campaign import Channel
@@ -98,7 +99,12 @@ class CustomerRows:
         rows: dict[str, _Row] = {}
         consents: dict[str, tuple[bool | None, bool | None]] = {}
         landed = 0
-        for record, values in self._job.read_all(reader, records):
+        read = self._job.read_all(reader, records)
+        merged = merged_into(connection, {values[0] for _, values in read})
+        for record, values in read:
+            if values[0] in merged:
+                self._leave_merged(record)
+                continue
             try:
                 row = self._row(values, reader.attributes(record.cells), record.line)
             except CellError as error:
@@ -110,6 +116,12 @@ class CustomerRows:
             consents[ref] = (values[-2], values[-1])
         self._write(connection, shape, rows, landed)
         self._record_consents(connection, consents)
+
+    def _leave_merged(self, record: Record) -> None:
+        """The record that it was merged into tells what holds."""
+        what = "rows are of customers who were merged into others: they were left alone"
+        self._job.notes.add(what, f"line {record.line}")
+        self._job.tally.landed(1, 0, 0)
 
     def _write(
         self, connection: Connection, shape: Shape, rows: dict[str, _Row], landed: int

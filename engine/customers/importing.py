@@ -9,35 +9,45 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import datetime
-from itertools import groupby, islice
+from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import get_args
 
 from sqlalchemy import Connection, func, select
 
 from engine.clock import check_aware
-from engine.customers.contact_rows import ContactRows
-from engine.customers.customer_rows import CustomerRows
-from engine.customers.item_rows import ItemRows, Spool
+from engine.customers.batches import batches, orders_of
+from engine.customers.item_rows import ItemRows, Spool, order_of
 from engine.customers.job import Job
+from engine.customers.kinds import ImportSummary, Kind, Rows, rows_of
 from engine.customers.lines import Lines
-from engine.customers.order_rows import OrderRows, Touched
+from engine.customers.mapped_orders import MappedOrders
+from engine.customers.order_rows import Touched
+from engine.customers.product_rows import ProductRows, fill_items, has_items
 from engine.customers.profile import is_fresh, mark_fresh, mark_stale, refresh
 from engine.customers.reach import reach
-from engine.customers.records import Columns, Record, Shape, open_records
+from engine.customers.records import (
+    ANY_COLUMNS,
+    Columns,
+    JsonRecords,
+    Record,
+    Records,
+    open_records,
+)
 from engine.customers.rejects import Rejects
-from engine.customers.suppression_rows import SuppressionRows
-from engine.definitions.campaign import Channel, MessageClass
+from engine.customers.translation import Translated, check_fit
+from engine.definitions.mapping import ImportMapping
 from engine.definitions.policy import Policy
 from engine.errors import ImportFileError
 from engine.settings import Settings
 from engine.store.session import Store
 from engine.store.tables import customers
 
-Kind = Literal["customers", "orders", "contacts", "suppressions"]
+__all__ = ["BATCH", "ImportSummary", "Kind", "Progress", "import_file"]
+
 Progress = Callable[[int, int], None]
 """Takes the rows and the bytes that are done."""
 Begin = Callable[[], AbstractContextManager[Connection]]
@@ -45,36 +55,6 @@ Begin = Callable[[], AbstractContextManager[Connection]]
 
 BATCH = 10_000
 """Rows in a transaction: each costs a flush to disk, and other writers wait for it (some 0.2 s)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportSummary:
-    """What became of a file's rows: read = inserted + updated + unchanged + rejected.
-
-    `consents`: entries made in the ledger. `rejects_path`: None where no row was rejected. `reach`: customers of the
-    whole shop who can be written to, by channel and class. `items`: the same for the `--items` file.
-    """
-
-    kind: str
-    read: int
-    inserted: int
-    updated: int
-    unchanged: int
-    rejected: int
-    consents: int
-    warnings: tuple[str, ...]
-    rejects_path: Path | None
-    reach: Mapping[tuple[Channel, MessageClass], int]
-    items: ImportSummary | None = None
-
-
-class Rows(Protocol):
-    """Lands one kind of rows."""
-
-    @property
-    def columns(self) -> Columns: ...
-
-    def land(self, connection: Connection, shape: Shape, records: Sequence[Record]) -> None: ...
 
 
 def import_file(
@@ -87,17 +67,20 @@ def import_file(
     now: datetime,
     items: Path | None = None,
     dry_run: bool = False,
+    mappings: Sequence[ImportMapping] = (),
     on_progress: Progress | None = None,
 ) -> ImportSummary:
-    """Bring a CSV or JSONL file into the shop. The same file twice changes nothing.
+    """Bring a CSV, JSONL or XLSX file into the shop. The same file twice changes nothing. `mappings`: what turns the
+    file's columns into ours; one for each kind.
 
     `items`: the items of these orders. `dry_run`: everything is done, counted and rolled back (the file of rejected
     rows is written all the same). Raises ImportFileError where the file cannot be read at all.
     """
     _check(kind, path, items)
+    by_kind = _by_kind(mappings, kind, items)
     with _transactions(store, dry_run=dry_run) as begin, _without_collector():
         importer = _Importer(
-            store, begin, policy, check_aware(now), settings.hashing_key(), on_progress
+            store, begin, policy, check_aware(now), settings.hashing_key(), by_kind, on_progress
         )
         summary = importer.run(kind, path, refresh=items is None)
         if items is None:
@@ -112,6 +95,25 @@ def _check(kind: str, path: Path, items: Path | None) -> None:
         raise ImportFileError(f"{items}: only an import of orders takes items")
     if items is not None and not items.is_file():
         raise ImportFileError(f"{items}: no such file")  # said before the orders have landed
+
+
+def _by_kind(
+    mappings: Sequence[ImportMapping], kind: str, items: Path | None
+) -> dict[str, ImportMapping]:
+    """Raises ImportFileError where one has nothing to do, or two the same."""
+    found: dict[str, ImportMapping] = {}
+    for mapping in mappings:
+        wanted = (kind, "items") if items is not None else (kind,)
+        if mapping.of not in wanted:
+            raise ImportFileError(
+                f"{mapping.path} is of {mapping.of}, not of {' or '.join(wanted)}"
+            )
+        if mapping.of in found:
+            raise ImportFileError(f"{found[mapping.of].path} and {mapping.path} are both of {mapping.of}")  # fmt: skip
+        found[mapping.of] = mapping
+    if items is not None and kind in found and found[kind].rows == "item":
+        raise ImportFileError(f"{items}: the rows of {found[kind].path} are items already")
+    return found
 
 
 @contextmanager
@@ -148,26 +150,31 @@ class _Importer:
         policy: Policy,
         now: datetime,
         hashing_key: str,
+        mappings: Mapping[str, ImportMapping],
         on_progress: Progress | None,
     ) -> None:
         self._begin, self._policy, self._now = begin, policy, now
         self._hashing_key, self._as_number = hashing_key, store.is_sqlite
-        self._on_progress = on_progress
+        self._mappings, self._on_progress = mappings, on_progress
         self._done = (0, 0)  # rows and bytes of the files before this one
         self._touched = Touched(everybody=False)
 
     def run(self, kind: Kind, path: Path, *, refresh: bool = True) -> ImportSummary:
         """`refresh` False: the profiles wait for the items of these orders."""
-        with Lines(path) as lines, Rejects(path) as rejects:
+        if kind == "orders" and kind in self._mappings:
+            return self._run_mapped(path, self._mappings[kind], refresh=refresh)
+        with self._open(kind, path) as (lines, rejects):
             job = self._job(rejects)
             touched = self._touched = Touched(everybody=not self._is_fresh())
-            rows = _rows(kind, job, touched)
-            for batch in self._batches(lines, rows.columns, job):
+            rows = rows_of(kind, job, touched)
+            for batch in self._batches(kind, lines, rows.columns, job):
                 with self._begin() as connection:
                     _land(connection, rows, batch)
                     if touched.any or job.is_stale or (kind == "customers" and job.tally.written):
                         mark_stale(connection)
                 self._progress(job, lines)
+            if isinstance(rows, ProductRows) and rows.changed:
+                self._fill_items()
             if refresh:
                 self._refresh(touched)
             if kind == "customers":
@@ -177,11 +184,11 @@ class _Importer:
             return self._summary(kind, job)
 
     def run_items(self, path: Path) -> ImportSummary:
-        with Lines(path) as lines, Rejects(path) as rejects, Spool() as spool:
+        with self._open("items", path) as (lines, rejects), Spool() as spool:
             job = self._job(rejects)
             rows = ItemRows(job, self._touched)
-            for batch in self._batches(lines, rows.columns, job):
-                spool.add(batch)
+            for batch in self._batches("items", lines, rows.columns, job):
+                spool.add(batch, order_of)
             for orders in spool.batches(BATCH):
                 with self._begin() as connection:
                     rows.land(connection, orders)
@@ -192,6 +199,42 @@ class _Importer:
             rejects.flush()
             return self._summary("items", job)
 
+    def _run_mapped(self, path: Path, mapping: ImportMapping, *, refresh: bool) -> ImportSummary:
+        with self._open("orders", path) as (lines, rejects), Spool() as spool:
+            job, items_job = self._job(rejects), self._job(rejects)
+            items_job.notes = job.notes
+            touched = self._touched = Touched(everybody=not self._is_fresh())
+            mapped = MappedOrders(job, items_job, touched, mapping)
+            records = open_records(lines, ANY_COLUMNS, job.reject_line, mapping.delimiter)
+            if not isinstance(records, JsonRecords):
+                mapped.fit(records.names)
+            for orders in orders_of(self._chunks(records, job), spool, mapped, mapping, BATCH):
+                with self._begin() as connection:
+                    mapped.land(connection, orders)
+                    if touched.any or job.is_stale:
+                        mark_stale(connection)
+                self._progress(job, lines)
+            if refresh:
+                self._refresh(touched)
+            rejects.flush()
+            self._done = (job.tally.read, lines.bytes_done)
+            found = replace(self._summary("orders", job), created=mapped.created)
+            if mapping.rows == "order":
+                return found
+            return replace(found, items=replace(self._summary("items", items_job), warnings=()))
+
+    @contextmanager
+    def _open(self, kind: str, path: Path) -> Iterator[tuple[Lines, Rejects]]:
+        mapping = self._mappings.get(kind)
+        encodings = mapping.encodings if mapping else ("utf-8",)
+        with Lines(path, encodings) as lines, Rejects(path) as rejects:
+            yield lines, rejects
+
+    def _fill_items(self) -> None:
+        with self._begin() as connection:
+            if has_items(connection) and fill_items(connection):
+                mark_stale(connection)
+
     def _job(self, rejects: Rejects) -> Job:
         return Job(
             policy=self._policy,
@@ -201,14 +244,20 @@ class _Importer:
             rejects=rejects,
         )
 
-    def _batches(self, lines: Lines, columns: Columns, job: Job) -> Iterator[list[Record]]:
-        records = open_records(lines, columns, job.reject_line)
+    def _batches(
+        self, kind: str, lines: Lines, columns: Columns, job: Job
+    ) -> Iterator[list[Record]]:
+        mapping = self._mappings.get(kind)
+        if mapping is None:
+            return self._chunks(open_records(lines, columns, job.reject_line), job)
+        records = open_records(lines, ANY_COLUMNS, job.reject_line, mapping.delimiter)
+        if not isinstance(records, JsonRecords):
+            check_fit(mapping, mapping.columns, columns.required, records.names)
+        return self._chunks(Translated(records, mapping, columns, job.reject_line), job)
+
+    def _chunks(self, records: Records, job: Job) -> Iterator[list[Record]]:
         job.rejects.names = records.names
-        rest = iter(records)
-        while batch := list(islice(rest, BATCH)):
-            yield batch
-            batch.clear()
-            gc.collect(0)
+        return batches(records, BATCH)
 
     def _progress(self, job: Job, lines: Lines) -> None:
         job.rejects.flush()
@@ -248,18 +297,6 @@ class _Importer:
             rejects_path=job.rejects.path if job.rejects.count else None,
             reach=reachable,
         )
-
-
-def _rows(kind: Kind, job: Job, touched: Touched) -> Rows:
-    match kind:
-        case "customers":
-            return CustomerRows(job)
-        case "orders":
-            return OrderRows(job, touched)
-        case "contacts":
-            return ContactRows(job)
-        case "suppressions":
-            return SuppressionRows(job)
 
 
 def _land(connection: Connection, rows: Rows, batch: Sequence[Record]) -> None:

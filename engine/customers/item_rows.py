@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 from types import TracebackType
@@ -22,7 +22,8 @@ from engine.customers.job import Job, RowReader
 from engine.customers.order_rows import Touched
 from engine.customers.records import Columns, Record, Shape
 from engine.customers.upsert import find
-from engine.store.tables import order_items, orders
+from engine.store.among import among
+from engine.store.tables import order_items, orders, products
 
 COLUMNS = Columns(
     known=("order_id", "sku", "title", "category", "brand", "size", "quantity", "price"),
@@ -31,6 +32,7 @@ COLUMNS = Columns(
 _WRITTEN = ("sku", "title", "category", "brand", "size", "quantity", "price")
 _CHUNK = 1000
 
+_OWNERS = select(orders.c.customer_id).where(among(orders.c.id, "changed"))
 Order = tuple[str, list[Record]]
 """An order's own id and its item rows."""
 
@@ -55,15 +57,15 @@ class Spool:
     ) -> None:
         self._disk.close()
 
-    def add(self, records: Iterable[Record]) -> None:
-        """Set these records aside."""
+    def add(self, records: Iterable[Record], ref: Callable[[Record], str]) -> None:
+        """Set these records aside. `ref`: the id of the order that a record belongs to."""
         rows = []
         for shape, run in groupby(records, key=attrgetter("shape")):
             if not self._shapes or self._shapes[-1] is not shape:
                 self._shapes.append(shape)
-            place, number = shape.places["order_id"], len(self._shapes) - 1
+            number = len(self._shapes) - 1
             rows += [
-                (one.cells[place].strip(), one.line, number, json.dumps(one.cells)) for one in run
+                (ref(one), one.line, number, json.dumps((one.cells, one.written))) for one in run
             ]
         self._disk.execute("BEGIN")
         self._disk.executemany("INSERT INTO spool VALUES (?, ?, ?, ?)", rows)
@@ -75,7 +77,7 @@ class Spool:
         batch: list[Order] = []
         count = 0
         for ref, lines in groupby(rows, key=lambda row: row[0]):
-            records = [Record(self._shapes[row[2]], row[1], json.loads(row[3])) for row in lines]
+            records = [Record(self._shapes[row[2]], row[1], *json.loads(row[3])) for row in lines]
             batch.append((ref, records))
             count += len(records)
             if count >= size:
@@ -83,6 +85,11 @@ class Spool:
                 batch, count = [], 0
         if batch:
             yield batch
+
+
+def order_of(record: Record) -> str:
+    """The id of the order that an item belongs to."""
+    return record.cells[record.shape.places["order_id"]].strip()
 
 
 class ItemRows:
@@ -97,7 +104,7 @@ class ItemRows:
 
     def land(self, connection: Connection, batch: Sequence[Order]) -> None:
         """Replace the items of these orders where they differ. Rows of an unknown order are rejected."""
-        known = find(connection, orders, "ref", [ref for ref, _ in batch], "id", "customer_id")
+        known = find(connection, orders, "ref", [ref for ref, _ in batch], "id")
         new: dict[int, list[tuple[Any, ...]]] = {}
         for ref, records in batch:
             if ref in known:
@@ -105,29 +112,41 @@ class ItemRows:
             else:
                 for record in records:
                     self._job.reject(record, f"order_id: there is no order {ref!r}")
+        self.write(connection, new)
+
+    def write(self, connection: Connection, new: Mapping[int, list[tuple[Any, ...]]]) -> None:
+        """Replace the items of these orders (internal id → values of _WRITTEN) where they differ. What a file does not
+        say of a category or brand is that of the product."""
+        new = _with_products(connection, new)
         there = _items_of(connection, list(new))
         changed = {
             order: items for order, items in new.items() if items and items != there.get(order)
         }
         _replace(connection, changed)
         if changed:
-            self._touched.add(owner for order, owner in known.values() if order in changed)
+            owners = connection.execute(_OWNERS, {"changed": list(changed)}).scalars()
+            self._touched.add(owners)
         self._count(new, there, changed)
+
+    def reader(self, shape: Shape) -> RowReader:
+        """Reads the cells of this shape, in the order of COLUMNS.known."""
+        reader = self._plans.get(shape)
+        if reader is None:
+            reader = self._plans[shape] = RowReader(shape, self._readers)
+            for name in shape.extras:
+                self._job.notes.add("columns of the items are not known and were left out", repr(name))  # fmt: skip
+        return reader
 
     def _read(self, records: Sequence[Record]) -> list[tuple[Any, ...]]:
         found = []
         for shape, run in groupby(records, key=attrgetter("shape")):
-            reader = self._plans.get(shape)
-            if reader is None:
-                reader = self._plans[shape] = RowReader(shape, self._readers)
-                for name in shape.extras:
-                    self._job.notes.add("columns of the items are not known and were left out", repr(name))  # fmt: skip
-            found += [tuple(values[1:]) for _, values in self._job.read_all(reader, list(run))]
+            read = self._job.read_all(self.reader(shape), list(run))
+            found += [tuple(values[1:]) for _, values in read]
         return found
 
     def _count(
         self,
-        new: dict[int, list[tuple[Any, ...]]],
+        new: Mapping[int, list[tuple[Any, ...]]],
         there: dict[int, list[tuple[Any, ...]]],
         changed: dict[int, list[tuple[Any, ...]]],
     ) -> None:
@@ -148,6 +167,28 @@ def _readers(job: Job) -> dict[str, cells.Cell]:
         "quantity": cells.optional(cells.whole_number),
         "price": cells.optional(job.money),
     }
+
+
+def _with_products(
+    connection: Connection, new: Mapping[int, list[tuple[Any, ...]]]
+) -> dict[int, list[tuple[Any, ...]]]:
+    """The same, with the category and brand of known products where the items have none."""
+    lacking = {
+        sku
+        for items in new.values()
+        for sku, _, category, brand, *_ in items
+        if sku and not (category and brand)
+    }
+    known = find(connection, products, "sku", lacking, "category", "brand")
+    if not known:
+        return dict(new)
+
+    def filled(item: tuple[Any, ...]) -> tuple[Any, ...]:
+        sku, title, category, brand, *rest = item
+        of_product = known.get(sku, (None, None))
+        return (sku, title, category or of_product[0], brand or of_product[1], *rest)
+
+    return {order: [filled(item) for item in items] for order, items in new.items()}
 
 
 def _items_of(connection: Connection, ids: Sequence[int]) -> dict[int, list[tuple[Any, ...]]]:

@@ -84,9 +84,17 @@ class Job:
         self.money = cells.money(self.policy.prices.currency)
         self.now_value = self.moment(self.now.isoformat())
 
+    def as_moment(self, value: Any) -> str:
+        """What `moment` gave, as ISO 8601 in UTC, whatever the database."""
+        return cells.from_number(value).isoformat() if self.as_number else str(value)
+
     def reject(self, record: Record, reason: str) -> None:
-        """This row does not land."""
-        self.reject_line(record.line, reason, record.cells)
+        """This row does not land. The reason begins with the column's name, ours; the file's own is added."""
+        column, colon, rest = reason.partition(": ")
+        if colon and column in record.shape.origins:
+            reason = f"{column} ({record.shape.origins[column]}): {rest}"
+        written = record.cells if record.written is None else record.written
+        self.reject_line(record.line, reason, written)
 
     def reject_line(self, line: int, reason: str, written: Sequence[str]) -> None:
         """The same for a line that never became a record."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,21 +17,27 @@ LONGEST_LINE = 4_000_000
 _BLOCK = 1 << 19
 _BOM = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_OWN_REJECTS = b"line,reason"
+_UTF_8 = "utf-8"
 
 
 class Lines(Iterator[str]):
-    """Lines of a UTF-8 file (with or without a byte order mark), read and decoded by the block.
+    """Lines of a file, read and decoded by the block.
 
+    `encodings`: those that the file may have. A byte order mark says UTF-8; else the first block that is not plain
+    ASCII tells: the one that reads most of its lines, of several the first. A file of rejected rows is UTF-8.
     `taken`: the lines given since it was last cleared. `number`: of the line last given, from 1. `bytes_done`: read
     so far. A line with a fault is given too, as far as it can be read; `fault` says what is wrong with those taken.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, encodings: Sequence[str] = (_UTF_8,)) -> None:
         self.path, self.number, self.bytes_done = path, 0, 0
         self.taken: list[str] = []
         self._ready: deque[str] = deque()
         self._faults: dict[int, str] = {}
         self._filled = 0  # lines that have been read from the file
+        self._encodings = encodings
+        self._encoding = encodings[0] if len(encodings) == 1 else None
         try:
             self._file = path.open("rb")
         except OSError as error:
@@ -65,6 +71,11 @@ class Lines(Iterator[str]):
                     return self._faults[number]
         return None
 
+    @property
+    def is_rejects(self) -> bool:
+        """Whether an import of ours wrote this file. Asked before the first line is taken."""
+        return self._file.peek(64).removeprefix(_BOM).startswith(_OWN_REJECTS)
+
     def give_back(self) -> None:
         """Of the lines taken only the first was rightly so: the others will be given once more."""
         back = self.taken[1:]
@@ -81,16 +92,26 @@ class Lines(Iterator[str]):
         self.bytes_done += len(block)
         if self._filled == 0:
             block = self._without_mark(block)
+        encoding = self._encoding or self._settle(block)
         self._faults = {line: fault for line, fault in self._faults.items() if line > self.number}
         try:
-            lines = list(io.StringIO(block.decode(), newline="\n"))
+            lines = list(io.StringIO(block.decode(encoding), newline="\n"))
         except UnicodeDecodeError:
-            lines = [raw.decode(errors="replace") for raw in io.BytesIO(block)]
-            self._note_faults(block)
+            lines = [raw.decode(encoding, "replace") for raw in io.BytesIO(block)]
+            self._note_faults(block, encoding)
         if b"\0" in block:
-            self._note_faults(block)
+            self._note_faults(block, encoding)
         self._filled += len(lines)
         self._ready.extend(lines)
+
+    def _settle(self, block: bytes) -> str:
+        """The encoding of this block, which that of the file is from then on."""
+        if block.isascii():
+            return _UTF_8
+        lines = [line for line in block.splitlines() if not line.isascii()]
+        counts = [sum(_decodes(line, name) for line in lines) for name in self._encodings]
+        self._encoding = self._encodings[counts.index(max(counts))]
+        return self._encoding
 
     def _rest_of_line(self) -> bytes:
         rest = self._file.readline(LONGEST_LINE)
@@ -102,16 +123,24 @@ class Lines(Iterator[str]):
                 break
         return rest
 
-    def _note_faults(self, block: bytes) -> None:
+    def _note_faults(self, block: bytes, encoding: str) -> None:
         for number, raw in enumerate(io.BytesIO(block), start=self._filled + 1):
             if b"\0" in raw:
                 self._faults[number] = "holds a NUL byte"
-            try:
-                raw.decode()
-            except UnicodeDecodeError:
-                self._faults[number] = "is not UTF-8"
+            if not _decodes(raw, encoding):
+                self._faults[number] = f"is not {encoding.upper()}"
 
     def _without_mark(self, block: bytes) -> bytes:
         if block.startswith(_UTF_16):
             raise ImportFileError(f"{self.path}: is UTF-16; save it as UTF-8")
+        if block.startswith((_BOM, _OWN_REJECTS)):
+            self._encoding = _UTF_8
         return block.removeprefix(_BOM)
+
+
+def _decodes(line: bytes, encoding: str) -> bool:
+    try:
+        line.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True

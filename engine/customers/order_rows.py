@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -11,9 +11,10 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, case
 
 from engine.customers import cells
 from engine.customers.job import Job, RowReader, Values
+from engine.customers.owners import find_owners
 from engine.customers.records import Columns, Record, Shape
 from engine.customers.upsert import Rule, Upsert, find, merge_json
-from engine.store.tables import customers, orders
+from engine.store.tables import orders
 
 COLUMNS = Columns(
     known=(
@@ -68,9 +69,24 @@ class OrderRows:
 
     def land(self, connection: Connection, shape: Shape, records: Sequence[Record]) -> None:
         """Write these rows; of several with one id the last wins."""
+        read = self._job.read_all(self.reader(shape), records)
+        people = find_owners(connection, {values[1] for _, values in read})
+        self.write(connection, shape, read, people)
+
+    def reader(self, shape: Shape) -> RowReader:
+        """Reads the cells of this shape, in the order of COLUMNS.known."""
+        return self._plan(shape)[0]
+
+    def write(
+        self,
+        connection: Connection,
+        shape: Shape,
+        read: Sequence[tuple[Record, Values]],
+        people: Mapping[str, int],
+    ) -> set[str]:
+        """Write what was read of these rows. `people`: whose the orders are. Returns the orders' ids that landed."""
         reader, pick, upsert = self._plan(shape)
-        read = self._job.read_all(reader, records)
-        people = find(connection, customers, "ref", {values[1] for _, values in read}, "id")
+        self._warn_of_the_future(read)
         currency = self._job.policy.prices.currency
         rows: dict[str, tuple[Any, ...]] = {}
         landed = 0
@@ -80,7 +96,7 @@ class OrderRows:
                 self._job.reject(record, f"customer_id: there is no customer {values[1]!r}")
             else:
                 attributes = reader.attributes(record.cells)
-                rows[values[0]] = pick(_row(values, owner[0], currency, attributes))
+                rows[values[0]] = pick(_row(values, owner, currency, attributes))
                 landed += 1
         there = find(connection, orders, "ref", rows, "customer_id")
         changed = upsert.run(connection, list(rows.values()), there)
@@ -88,6 +104,14 @@ class OrderRows:
         if changed:
             self._touched.add(row[1] for row in rows.values())
             self._touched.add(row[0] for row in there.values())
+        return set(rows)
+
+    def _warn_of_the_future(self, read: Sequence[tuple[Record, Values]]) -> None:
+        """A rehearsal at an earlier moment may well import them; a wrong clock should be seen."""
+        now = self._job.now_value
+        late = [record.line for record, values in read if values[3] > now]
+        if late:
+            self._job.notes.add("rows lie in the future", f"line {late[0]}", len(late))
 
     def _make_plan(self, shape: Shape) -> tuple[RowReader, Pick, Upsert]:
         """Only what the file says is written: a column that it lacks is left as it is."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from engine.customers.lines import Lines
 from engine.errors import ImportFileError, did_you_mean
@@ -30,6 +30,7 @@ class Columns:
     known: tuple[str, ...]
     required: tuple[str, ...]
     any_of: tuple[str, ...] = ()  # of these one at least
+    nested: tuple[str, ...] = ()  # hold JSON: JSON lines may write it as it is
 
     def missing(self, names: Sequence[str]) -> str | None:
         """A sentence on the first required column that is not there, with the nearest one that is; None if all are."""
@@ -44,13 +45,19 @@ class Columns:
         return None
 
 
+ANY_COLUMNS = Columns(known=(), required=())
+"""Of a file that a mapping reads."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Shape:
-    """Where a record's cells are: `places` of the known columns, and of the others by name."""
+    """Where a record's cells are: `places` of the known columns, and of the others by name. `origins`: what the file
+    calls a column, where a mapping says that."""
 
     names: tuple[str, ...]
     places: Mapping[str, int]
     extras: Mapping[str, int]
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, names: Sequence[str], columns: Columns) -> Shape:
@@ -62,19 +69,24 @@ class Shape:
 
 
 class Record(NamedTuple):
-    """One row: its first line, and its cells as the shape says. All cells are text."""
+    """One row: its first line, and its cells as the shape says. All cells are text. `written`: the cells as they stood
+    in the file, where a mapping made these of them."""
 
     shape: Shape
     line: int
     cells: Sequence[str]
+    written: Sequence[str] | None = None
 
 
 class CsvRecords:
     """The rows of a CSV file. `names`: its header. Broken rows go to `reject`; blank ones are passed over."""
 
-    def __init__(self, lines: Lines, columns: Columns, reject: Reject) -> None:
+    def __init__(
+        self, lines: Lines, columns: Columns, reject: Reject, delimiter: str = ","
+    ) -> None:
         self._lines, self._reject = lines, reject
-        self._rows = csv.reader(lines, strict=True)
+        mark = "," if lines.is_rejects else delimiter
+        self._rows = csv.reader(lines, strict=True, delimiter=mark)
         header = self._header(lines)
         # A file of rejected rows can be mended and imported as it is: our two columns and quotes come off again.
         self._is_rejects = tuple(header[:2]) == REJECT_COLUMNS
@@ -92,10 +104,10 @@ class CsvRecords:
         except csv.Error as error:
             raise ImportFileError(f"{lines.path}: the header cannot be read: {error}") from None
         if lines.fault:
-            raise ImportFileError(f"{lines.path}: the header {lines.fault}; save it as UTF-8 CSV")
-        twice = next((name for name in names if name and names.count(name) > 1), None)
-        if twice is not None:
-            raise ImportFileError(f"{lines.path}: column {twice!r} stands twice in the header")
+            raise ImportFileError(
+                f"{lines.path}: the header {lines.fault}; save it as UTF-8 CSV, or name its encoding in a mapping"
+            )
+        check_header(lines.path, names)
         return names
 
     def __iter__(self) -> Iterator[Record]:
@@ -138,6 +150,7 @@ class JsonRecords:
 
     def __init__(self, lines: Lines, columns: Columns, reject: Reject) -> None:
         self._lines, self._columns, self._reject = lines, columns, reject
+        self._single = frozenset(columns.known) - frozenset(columns.nested)
         self._shapes: dict[tuple[str, ...], Shape] = {}
 
     def __iter__(self) -> Iterator[Record]:
@@ -159,9 +172,12 @@ class JsonRecords:
             raise ValueError(missing)
         shape = self._shape(tuple(found))
         cells = [
-            _plain(name, value) if name in shape.places else _kept(name, value)
+            _plain(name, value) if name in self._single else _kept(name, value)
             for name, value in found.items()
         ]
+        for name in self._columns.nested:
+            if isinstance(found.get(name), dict):  # its numbers stay numbers
+                cells[shape.places[name]] = json.dumps(json.loads(line)[name], ensure_ascii=False)
         return Record(shape, self._lines.number, cells)
 
     def _shape(self, names: tuple[str, ...]) -> Shape:
@@ -173,14 +189,34 @@ class JsonRecords:
         return shape
 
 
-def open_records(lines: Lines, columns: Columns, reject: Reject) -> CsvRecords | JsonRecords:
-    """The records of a file, by its suffix: JSON lines, else CSV. Raises ImportFileError."""
+class Records(Protocol):
+    """The records of a file, once."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    def __iter__(self) -> Iterator[Record]: ...
+
+
+def open_records(lines: Lines, columns: Columns, reject: Reject, delimiter: str = ",") -> Records:
+    """The records of a file, by its suffix: JSON lines, a spreadsheet, else CSV. Raises ImportFileError."""
     path: Path = lines.path
     if path.suffix.lower() in JSON_SUFFIXES:
         return JsonRecords(lines, columns, reject)
-    if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
-        raise ImportFileError(f"{path}: spreadsheets are not supported yet; save it as UTF-8 CSV")
-    return CsvRecords(lines, columns, reject)
+    if path.suffix.lower() == ".xlsx":
+        from engine.customers.spreadsheet import SheetRecords
+
+        return SheetRecords(lines, columns, reject)
+    if path.suffix.lower() in (".xls", ".xlsb", ".ods"):
+        raise ImportFileError(f"{path}: such spreadsheets are not supported yet; save it as XLSX or CSV")  # fmt: skip
+    return CsvRecords(lines, columns, reject, delimiter)
+
+
+def check_header(path: Path, names: Sequence[str]) -> None:
+    """Raises ImportFileError where a column's name stands twice."""
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        raise ImportFileError(f"{path}: column {twice!r} stands twice in the header")
 
 
 def is_formula(cell: str) -> bool:

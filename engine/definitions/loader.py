@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from engine.definitions import project_files, references
 from engine.definitions.campaign import Campaign, Care
+from engine.definitions.mappings import check_mappings
 from engine.definitions.membership import FILE as MEMBERSHIP_FILE
 from engine.definitions.membership import Membership
 from engine.definitions.parsing import (
@@ -149,6 +150,7 @@ def _check(
     paths = (*files, *unreadable)
     _check_names(paths, report)
     _check_references(parts, paths, report)
+    check_mappings(files, report)
     if policy is not None:
         trees = (*parts.trees(), *(segment.tree for segment in parts.segments.values()))
         with report.bounded() as found:

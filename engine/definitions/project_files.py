@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.definitions.mapping import FOLDER as MAPPINGS
 from engine.definitions.membership import FILE as MEMBERSHIP_FILE
 from engine.definitions.parsing import FOLDERS
 from engine.definitions.policy import FILE as POLICY_FILE
@@ -50,7 +51,7 @@ def _paths(root: Path) -> Iterator[Path]:
     for name in (POLICY_FILE, MISNAMED_POLICY, TAGGING_FILE, MEMBERSHIP_FILE, *LATER_FILES):
         if (root / name).exists():
             yield root / name
-    for folder in FOLDERS:
+    for folder in (*FOLDERS, MAPPINGS):
         # The wrong ending and deeper folders are read too: skipping them silently would surprise.
         yield from _visible(root / folder, (".yaml", ".yml"))
     yield from _visible(root / TEMPLATES, (".j2",))

@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.definitions.campaign_file import CAMPAIGN
 from engine.definitions.care_file import CARE
+from engine.definitions.mapping_file import MAPPING
 from engine.definitions.membership_file import MEMBERSHIP
 from engine.definitions.policy_file import POLICY
 from engine.definitions.reading import Reader
@@ -21,12 +22,13 @@ READERS: Mapping[str, Reader[Any]] = {
     "policy": POLICY,
     "membership": MEMBERSHIP,
     "tagging": TAGGING,
+    "mapping": MAPPING,
 }
 KINDS = tuple(READERS)
 
 
 def schema(kind: str) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of one kind of file: campaign, care, segment, policy, tagging or membership.
+    """The JSON Schema (draft 2020-12) of one kind of file, as KINDS lists them.
 
     Raises KeyError for another kind. What needs other files (does that segment exist?) only `lint` can say.
     """

@@ -393,7 +393,7 @@ def test_a_duplicate_email_is_warned_of(shop: Shop) -> None:
         ("a.csv", b"id,city,city\n1,x,y\n", "column 'city' stands twice"),
         ("a.csv", "id,城市\n1,x\n".encode("gbk"), "the header is not UTF-8"),
         ("a.csv", "id\n1\n".encode("utf-16"), "is UTF-16"),
-        ("a.xlsx", b"PK", "spreadsheets are not supported yet"),
+        ("a.xlsx", b"PK", "is not an XLSX file"),
     ],
 )
 def test_a_file_that_cannot_be_read_says_why(

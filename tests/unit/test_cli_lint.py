@@ -140,4 +140,10 @@ def test_the_schema_of_a_kind_is_a_document_by_itself(capsys: pytest.CaptureFixt
 
 def test_without_a_kind_all_schemas_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["schema"]) == 0
-    assert set(json.loads(capsys.readouterr().out)) == {"campaign", "care", "segment", "policy"}
+    assert set(json.loads(capsys.readouterr().out)) == {
+        "campaign",
+        "care",
+        "segment",
+        "policy",
+        "mapping",
+    }

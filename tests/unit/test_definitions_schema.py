@@ -17,6 +17,7 @@ from engine.definitions.schema import KINDS, schema
 from engine.definitions.yaml_nodes import Items, Node, Scalar, read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+KIND_OF = {**FOLDERS, "mappings": "mapping"}
 CAMPAIGN = """\
 kind: campaign
 class: marketing
@@ -113,7 +114,7 @@ def verdict(kind: str, source: str) -> list[str]:
 
 def test_editors_are_told_that_the_example_shop_is_fine() -> None:
     for path, source in read_files(ROOT / "config").items():
-        kind = FOLDERS.get(path.split("/", maxsplit=1)[0], path.removesuffix(".yaml"))
+        kind = KIND_OF.get(path.split("/", maxsplit=1)[0], path.removesuffix(".yaml"))
         assert verdict(kind, source) == [], path
 
 
@@ -142,7 +143,7 @@ def test_the_campaign_that_is_changed_here_was_fine() -> None:
 )
 def test_editors_and_lint_refuse_the_same(kind: str, source: str) -> None:
     assert verdict(kind, source)
-    folder = {name: folder for folder, name in FOLDERS.items()}.get(kind)
+    folder = {name: folder for folder, name in KIND_OF.items()}.get(kind)
     assert messages({**REST, f"{folder}/x.yaml" if folder else "policy.yaml": source})
 
 
@@ -175,7 +176,7 @@ def test_schemas_declare_the_very_keys_that_are_read() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_key_at_the_top_of_a_schema_is_one_that_lint_knows(kind: str) -> None:
-    folder = {name: folder for folder, name in FOLDERS.items()}.get(kind)
+    folder = {name: folder for folder, name in KIND_OF.items()}.get(kind)
     path = f"{folder}/x.yaml" if folder else f"{kind}.yaml"
     source = "".join(f"{key}: []\n" for key in schema(kind)["properties"])
     assert not [each for each in messages({path: source}) if "unknown key" in each]

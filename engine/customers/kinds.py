@@ -1,0 +1,70 @@
+"""The kinds of import, and what lands the rows of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from sqlalchemy import Connection
+
+from engine.customers.contact_rows import ContactRows
+from engine.customers.customer_rows import CustomerRows
+from engine.customers.event_rows import EventRows
+from engine.customers.job import Job
+from engine.customers.order_rows import OrderRows, Touched
+from engine.customers.product_rows import ProductRows
+from engine.customers.records import Columns, Record, Shape
+from engine.customers.suppression_rows import SuppressionRows
+from engine.customers.tag_rows import TagRows
+from engine.definitions.campaign import Channel, MessageClass
+
+Kind = Literal["customers", "orders", "products", "tags", "events", "contacts", "suppressions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportSummary:
+    """What became of a file's rows: read = inserted + updated + unchanged + rejected.
+
+    `consents`: entries made in the ledger. `rejects_path`: None where no row was rejected. `reach`: customers of the
+    whole shop who can be written to, by channel and class. `items`: the same for the `--items` file, or for the items
+    that a mapped file of orders holds. `created`: customers made from orders.
+    """
+
+    kind: str
+    read: int
+    inserted: int
+    updated: int
+    unchanged: int
+    rejected: int
+    consents: int
+    warnings: tuple[str, ...]
+    rejects_path: Path | None
+    reach: Mapping[tuple[Channel, MessageClass], int]
+    items: ImportSummary | None = None
+    created: int = 0
+
+
+class Rows(Protocol):
+    """Lands one kind of rows."""
+
+    @property
+    def columns(self) -> Columns: ...
+
+    def land(self, connection: Connection, shape: Shape, records: Sequence[Record]) -> None: ...
+
+
+_ROWS: Mapping[str, Callable[[Job], Rows]] = {
+    "customers": CustomerRows,
+    "products": ProductRows,
+    "tags": TagRows,
+    "events": EventRows,
+    "contacts": ContactRows,
+    "suppressions": SuppressionRows,
+}
+
+
+def rows_of(kind: Kind, job: Job, touched: Touched) -> Rows:
+    """What lands rows of this kind. `touched` learns whose orders changed."""
+    return OrderRows(job, touched) if kind == "orders" else _ROWS[kind](job)

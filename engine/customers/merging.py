@@ -1,0 +1,168 @@
+"""Two records of one person become one: everything that hangs on the first moves to the second, and is kept.
+
+Consent and suppression are known by address, not by customer: nothing of them is lost or won. What the person's
+records said of themselves stays that of the second; the first one's fills its gaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    Text,
+    case,
+    cast,
+    delete,
+    insert,
+    select,
+    update,
+)
+
+from engine.customers.buyers import GROUPS
+from engine.customers.owners import merged_into
+from engine.customers.profile import mark_stale
+from engine.errors import YanshuError, did_you_mean
+from engine.store.tables import (
+    State,
+    affinities,
+    audit,
+    contacts,
+    customers,
+    deliveries,
+    events,
+    grade_changes,
+    memberships,
+    merged_refs,
+    orders,
+    profiles,
+    tags,
+    tasks,
+)
+
+MOVED: tuple[tuple[str, Table, tuple[str, ...]], ...] = (
+    ("orders", orders, ()),
+    ("tags", tags, ("dimension", "value")),
+    ("deliveries", deliveries, ("definition", "step", "anchor")),
+    ("events", events, ()),
+    ("contacts", contacts, ("channel", "class", "at")),
+    ("memberships", memberships, ()),
+    ("grade_changes", grade_changes, ("at",)),
+    ("tasks", tasks, ()),
+)
+"""What hangs on a customer, and what makes a row of it the same as one of the other customer."""
+_GROUPS = (
+    *GROUPS,
+    ("birthday", "birthday_month", "birthday_day", "birthday_calendar"),
+    ("joined_at",),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a merge did. `moved`: rows by kind. `twice`: rows that both had."""
+
+    gone: str
+    into: str
+    moved: Mapping[str, int]
+    twice: Mapping[str, int]
+
+
+def check_merge(connection: Connection, gone: str, into: str) -> tuple[int, int]:
+    """The internal ids of both. Raises YanshuError where they cannot be merged."""
+    if gone == into:
+        raise YanshuError(f"{gone!r} is one customer; name two")
+    return _find(connection, gone), _find(connection, into)
+
+
+def _find(connection: Connection, ref: str) -> int:
+    found = connection.execute(select(customers.c.id).where(customers.c.ref == ref)).scalar()
+    if found is not None:
+        return int(found)
+    merged = merged_into(connection, {ref})
+    if merged:
+        other = connection.execute(select(customers.c.ref).where(customers.c.id == merged[ref]))
+        raise YanshuError(f"customer {ref!r} was merged into {other.scalar_one()!r}")
+    near = connection.execute(select(customers.c.ref).where(customers.c.ref.startswith(ref[:3], autoescape=True)).limit(100))  # fmt: skip
+    raise YanshuError(f"no customer {ref!r}{did_you_mean(ref, near.scalars())}")
+
+
+def merge(connection: Connection, gone: str, into: str, *, now: datetime, by: str) -> Merged:
+    """`gone` becomes part of `into`; later imports go on finding that person by either id. Raises YanshuError."""
+    old, new = check_merge(connection, gone, into)
+    _fill_gaps(connection, old, new, now)
+    moved, twice = {}, {}
+    for name, table, same in MOVED:
+        twice[name] = _drop_twins(connection, table, same, old, new)
+        moved[name] = connection.execute(
+            update(table).where(table.c.customer_id == old).values(customer_id=new)
+        ).rowcount
+    for computed in (profiles, affinities):
+        connection.execute(delete(computed).where(computed.c.customer_id.in_((old, new))))
+    connection.execute(
+        update(merged_refs).where(merged_refs.c.customer_id == old).values(customer_id=new)
+    )
+    connection.execute(delete(customers).where(customers.c.id == old))
+    connection.execute(insert(merged_refs).values(ref=gone, customer_id=new, merged_at=now))
+    data = {"into": into, "moved": moved, "twice": twice}
+    connection.execute(
+        insert(audit).values(at=now, by=by, action="customer merge", target=gone, data=data)
+    )
+    mark_stale(connection)
+    return Merged(gone, into, moved, twice)
+
+
+def _drop_twins(
+    connection: Connection, table: Table, same: tuple[str, ...], old: int, new: int
+) -> int:
+    """Rows of the first that the second has too: the same tag, the same message of another system.
+
+    Of deliveries of one definition, step and anchor both were one person's: those of the first get an anchor of their
+    own, so that the history stays, and nothing goes out a second time.
+    """
+    if not same:
+        return 0
+    other = table.alias("other")
+    is_there = (
+        select(other.c.customer_id)
+        .where(other.c.customer_id == new, *[other.c[name] == table.c[name] for name in same])
+        .exists()
+    )
+    if table is deliveries:
+        return _set_apart(connection, is_there, old)
+    return connection.execute(delete(table).where(table.c.customer_id == old, is_there)).rowcount
+
+
+def _set_apart(connection: Connection, is_there: ColumnElement[bool], old: int) -> int:
+    is_open = deliveries.c.state.in_((State.PLANNED, State.WAITING))
+    done = connection.execute(
+        update(deliveries)
+        .where(deliveries.c.customer_id == old, is_there)
+        .values(
+            anchor=deliveries.c.anchor + ":merged:" + cast(old, Text),
+            state=case((is_open, State.CANCELLED), else_=deliveries.c.state),
+            reason=case((is_open, "merged"), else_=deliveries.c.reason),
+        )
+    )
+    return done.rowcount
+
+
+def _fill_gaps(connection: Connection, old: int, new: int, now: datetime) -> None:
+    """What is not known of the second is taken from the first; a malicious one stays malicious."""
+    both = {row.id: row for row in connection.execute(select(customers).where(customers.c.id.in_((old, new))))}  # fmt: skip
+    first, second = both[old]._mapping, both[new]._mapping
+    values = {
+        name: first[name]
+        for group in _GROUPS
+        if all(second[one] is None for one in group)
+        for name in group
+    }
+    values["attributes"] = {**first["attributes"], **second["attributes"]}
+    values["malicious"] = first["malicious"] or second["malicious"]
+    connection.execute(
+        update(customers).where(customers.c.id == new).values(updated_at=now, **values)
+    )

@@ -1,0 +1,79 @@
+"""Products from an import. Items that were sold without a category or brand get those of their product."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import Connection, func, or_, select, update
+
+from engine.customers import cells
+from engine.customers.job import Job, RowReader
+from engine.customers.records import Columns, Record, Shape
+from engine.customers.upsert import Upsert, find, merge_json
+from engine.definitions.import_columns import PRODUCTS
+from engine.store.tables import order_items, products
+
+_WRITTEN = (*PRODUCTS.known, "attributes")
+_OF_ITEMS = ("category", "brand")
+
+
+class ProductRows:
+    """Lands products, by their sku. A column that the file lacks is left as it is; a blank cell empties it."""
+
+    columns = Columns(known=PRODUCTS.known, required=PRODUCTS.required)
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._readers: dict[str, cells.Cell] = {
+            "sku": cells.identifier,
+            **dict.fromkeys(("title", "category", "brand", "url", "image"), cells.text),
+            "price": cells.optional(job.money),
+        }
+        self._plan = lru_cache(maxsize=1000)(self._make_plan)
+        self.changed = False
+
+    def land(self, connection: Connection, shape: Shape, records: Sequence[Record]) -> None:
+        """Write these rows; of several with one sku the last wins."""
+        reader, pick, upsert = self._plan(shape)
+        rows: dict[str, tuple[Any, ...]] = {}
+        read = self._job.read_all(reader, records)
+        for record, values in read:
+            rows[values[0]] = pick((*values, reader.attributes(record.cells)))
+        there = find(connection, products, "sku", rows)
+        changed = upsert.run(connection, list(rows.values()), there)
+        self.changed |= changed > 0
+        self._job.tally.landed(len(read), changed, len(rows) - len(there))
+
+    def _make_plan(self, shape: Shape) -> tuple[RowReader, Any, Upsert]:
+        columns = [name for name in _WRITTEN if name in shape.places or name == "attributes"]
+        upsert = Upsert(
+            products, ["sku"], columns,
+            kept=() if shape.extras else ["attributes"],
+            rules={"attributes": merge_json("attributes", on_sqlite=self._job.as_number)},
+        )  # fmt: skip
+        pick = itemgetter(*[_WRITTEN.index(name) for name in columns])
+        return RowReader(shape, self._readers), pick, upsert
+
+
+def fill_items(connection: Connection) -> int:
+    """Give items without a category or brand those of their product, where that has them. Returns how many changed.
+
+    What an item was sold as stays: a product that moves to another category takes no old order with it.
+    """
+    lacks = [order_items.c[name].is_(None) & products.c[name].is_not(None) for name in _OF_ITEMS]
+    values = {name: func.coalesce(order_items.c[name], products.c[name]) for name in _OF_ITEMS}
+    done = connection.execute(
+        update(order_items)
+        .values(values)
+        .where(order_items.c.sku == products.c.sku, or_(*lacks))
+        .execution_options(preserve_rowcount=True)
+    )
+    return done.rowcount
+
+
+def has_items(connection: Connection) -> bool:
+    """Whether any order's items are known."""
+    return connection.execute(select(order_items.c.id).limit(1)).first() is not None

@@ -1,0 +1,114 @@
+"""The rows of an XLSX file's first sheet, as text: numbers as they are read, days and times in ISO 8601."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import Any
+
+from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
+
+from engine.customers.lines import Lines
+from engine.customers.records import (
+    LONGEST_CELL,
+    REJECT_COLUMNS,
+    Columns,
+    Record,
+    Reject,
+    Shape,
+    check_header,
+)
+from engine.errors import ImportFileError
+
+LARGEST = 1_000_000_000
+"""Bytes of a workbook once it is unpacked: a sheet is read into memory whole."""
+_EXACT = 10**15
+"""From here on a spreadsheet no longer keeps each digit of a number."""
+
+
+class SheetRecords:
+    """The rows below the first one, which is the header. Blank rows are passed over. `line`: the row's number."""
+
+    def __init__(self, lines: Lines, columns: Columns, reject: Reject) -> None:
+        self._lines, self._reject = lines, reject
+        sheet = _open(lines.path)
+        self._first = sheet.start[0] + 1 if sheet.start else 1
+        self._rows = iter(sheet.iter_rows()) if sheet.start else iter(())
+        self.names = self._header(lines.path)
+        missing = columns.missing(self.names)
+        if missing:
+            raise ImportFileError(f"{lines.path}: {missing}")
+        self._shape = Shape.of(self.names, columns)
+
+    def _header(self, path: Path) -> Sequence[str]:
+        row = next(self._rows, None)
+        if row is None:
+            raise ImportFileError(f"{path}: its first sheet is empty; a header row is needed")
+        names = [str(cell).strip() for cell in row]
+        while names and not names[-1]:
+            names.pop()
+        check_header(path, names)
+        if tuple(names[:2]) == REJECT_COLUMNS:
+            raise ImportFileError(f"{path}: rejected rows are mended as CSV; save it so")
+        return names
+
+    def __iter__(self) -> Iterator[Record]:
+        width = len(self.names)
+        for line, row in enumerate(self._rows, start=self._first + 1):
+            if not any(cell != "" for cell in row):
+                continue
+            cells = [str(cell) for cell in row]
+            try:
+                read = [_text(cell) for cell in row[:width]]
+                if any(cell != "" for cell in row[width:]):
+                    raise ValueError("has cells beside the header's columns")
+            except ValueError as error:
+                self._reject(line, str(error), cells[:width])
+                continue
+            yield Record(self._shape, line, read)
+        self._lines.bytes_done = self._lines.path.stat().st_size
+
+
+def _open(path: Path) -> CalamineSheet:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > LARGEST:
+            raise ImportFileError(f"{path}: {size:,} bytes unpacked; at most {LARGEST:,} are taken. Save it as CSV")  # fmt: skip
+        book = CalamineWorkbook.from_path(str(path))
+        if not book.sheet_names:
+            raise ImportFileError(f"{path}: holds no sheet")
+        return book.get_sheet_by_index(0)
+    except (CalamineError, zipfile.BadZipFile, OSError, EOFError) as error:
+        raise ImportFileError(f"{path}: is not an XLSX file: {error}") from None
+
+
+def _text(cell: Any) -> str:
+    """A cell as CSV would spell it. Raises ValueError."""
+    if isinstance(cell, str):
+        if "\0" in cell:
+            raise ValueError("holds a NUL byte")
+        if len(cell) > LONGEST_CELL // 4 and len(cell.encode(errors="replace")) > LONGEST_CELL:
+            raise ValueError(f"a cell is longer than {LONGEST_CELL:,} bytes")
+        return cell
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, float | int):
+        return _number(cell)
+    if isinstance(cell, datetime):
+        return cell.isoformat(sep=" ")
+    if isinstance(cell, date | time):
+        return cell.isoformat()
+    return str(cell)
+
+
+def _number(cell: float) -> str:
+    """
+    >>> _number(12.0), _number(12.5)
+    ('12', '12.5')
+    """
+    if abs(cell) >= _EXACT:
+        raise ValueError(f"the number {cell:.0f} has lost digits in the spreadsheet; keep ids as text")  # fmt: skip
+    return str(int(cell)) if cell == int(cell) else repr(cell)

@@ -1,0 +1,135 @@
+"""Products, tags and events from files, and two records of one person made one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import insert
+
+from engine.customers.merging import merge
+from engine.errors import YanshuError
+from engine.store.session import Store
+from engine.store.tables import (
+    audit,
+    consents,
+    customers,
+    events,
+    merged_refs,
+    order_items,
+    orders,
+    products,
+    tags,
+)
+from tests.integration.test_importing import NOW, Shop, at, counts
+
+ORDER = "id,customer_id,placed_at,amount\n"
+
+
+@pytest.fixture
+def shop(store: Store, tmp_path: Path) -> Shop:
+    found = Shop(store, tmp_path)
+    found.load("customers", "id,name,email,phone,email_consent\na,甲,,13800138001,\nb,,b@mail.example,,yes\n")  # fmt: skip
+    return found
+
+
+def test_products_give_items_what_the_orders_do_not_say(shop: Shop) -> None:
+    shop.load("orders", ORDER + "1,a,2026-04-01,5\n")
+    items = shop.write("items.csv", "order_id,sku,category\n1,S,\n1,T,tea\n1,,\n")
+    shop.load("orders", ORDER + "1,a,2026-04-01,5\n", items=items)
+    file = "sku,title,category,brand,price,origin\nS,Cup,cups,Goose,12.50,景德镇\nT,Tea,drinks,,3,\n,x,,,,\n"
+    summary = shop.load("products", file)
+    assert counts(summary) == (3, 2, 0, 0, 1)
+    assert shop.reasons(summary) == [(4, "sku: is blank")]
+    found = [(i["sku"], i["category"], i["brand"]) for i in shop.rows(order_items)]
+    assert found == [("S", "cups", "Goose"), ("T", "tea", None), (None, None, None)]
+    assert shop.rows(products)[0]["attributes"] == {"origin": "景德镇"}
+    assert shop.rows(products)[0]["price"] == 1250
+    assert counts(shop.load("products", file)) == (3, 0, 0, 2, 1)
+    again = shop.load("orders", ORDER + "1,a,2026-04-01,5\n", items=items)
+    assert again.items is not None
+    assert counts(again.items) == (3, 0, 0, 3, 0)
+    assert shop.rows(order_items)[0]["category"] == "cups"
+
+
+def test_tags_land_once_and_become_a_persons_own(shop: Shop) -> None:
+    file = "customer_id,dimension,value,tagged_at,by\na,肤质,干性,2026-04-01 10:00+08:00,客服小王\na,用途,送礼,,\nx,用途,自用,,\n"
+    summary = shop.load("tags", file)
+    assert counts(summary) == (3, 2, 0, 0, 1)
+    assert shop.reasons(summary) == [(4, "customer_id: there is no customer 'x'")]
+    first = next(tag for tag in shop.rows(tags) if tag["dimension"] == "肤质")
+    assert (first["tagged_at"], first["tagged_by"], first["rule"]) == (at("2026-04-01T10:00+08:00"), "客服小王", None)  # fmt: skip
+    before = shop.rows(tags)
+    assert counts(shop.load("tags", file, now=NOW + timedelta(days=1))) == (3, 0, 0, 2, 1)
+    assert shop.rows(tags) == before
+    with shop.store.write() as connection:
+        connection.execute(insert(tags).values(customer_id=before[0]["customer_id"], dimension="d", value="v", tagged_at=NOW, rule="r"))  # fmt: skip
+    shop.load("tags", "customer_id,dimension,value\na,d,v\n")
+    assert [tag["rule"] for tag in shop.rows(tags)] == [None, None, None]
+
+
+def test_events_without_an_id_are_known_by_the_rest(shop: Shop) -> None:
+    lines = '{"customer_id":"a","kind":"review","at":"2026-04-01T10:00+08:00","data":{"score":5,"text":"好"}}\n'
+    assert counts(shop.load("events", lines, name="e.jsonl")) == (1, 1, 0, 0, 0)
+    same = '{"data":{"text":"好","score":5},"at":"2026-04-01T02:00:00Z","kind":"review","customer_id":"a"}\n'
+    assert counts(shop.load("events", same, name="f.jsonl")) == (1, 0, 0, 1, 0)
+    row = shop.one(events)
+    assert row["ref"].startswith("sha256:")
+    assert row["data"] == {"score": 5, "text": "好"}
+    file = 'id,customer_id,kind,at,data,page\nE1,b,visit,2026-04-02,"{""n"": 1}",home\nE2,b,visit,2026-04-02,[1],\n'
+    summary = shop.load("events", file)
+    assert shop.reasons(summary) == [(3, "data: is not a JSON object")]
+    assert shop.rows(events)[1]["data"] == {"n": 1, "page": "home"}
+    later = file.replace('{""n"": 1}', '{""n"": 2}')
+    assert counts(shop.load("events", later)) == (2, 0, 1, 0, 1)
+
+
+def merge_a_into_b(shop: Shop) -> Any:
+    with shop.store.write() as connection:
+        return merge(connection, "a", "b", now=NOW, by="me")
+
+
+def test_a_merge_moves_all_history_and_fills_gaps(shop: Shop) -> None:
+    shop.load("orders", ORDER + "1,a,2026-04-01,5\n2,b,2026-04-02,5\n")
+    shop.load("tags", "customer_id,dimension,value\na,d,v\nb,d,v\na,d,w\n")
+    shop.load("events", "id,customer_id,kind,at\nE,a,review,2026-04-01\n")
+    shop.load("contacts", "customer_id,channel,class,at\na,email,marketing,2026-04-01\n")
+    ledger = shop.rows(consents)
+    done = merge_a_into_b(shop)
+    assert done.moved == {
+        "orders": 1, "tags": 1, "deliveries": 0, "events": 1, "contacts": 1, "memberships": 0,
+        "grade_changes": 0, "tasks": 0,
+    }  # fmt: skip
+    assert done.twice["tags"] == 1
+    person = shop.one(customers)
+    assert (person["ref"], person["name"], person["email"], person["phone"]) == (
+        "b", "甲", "b@mail.example", "+8613800138001",
+    )  # fmt: skip
+    assert {order["customer_id"] for order in shop.rows(orders)} == {person["id"]}
+    assert shop.rows(consents) == ledger
+    assert (shop.one(audit)["action"], shop.one(audit)["target"]) == ("customer merge", "a")
+
+
+def test_a_merged_id_goes_on_meaning_that_person(shop: Shop) -> None:
+    merge_a_into_b(shop)
+    assert counts(shop.load("orders", ORDER + "9,a,2026-04-03,5\n")) == (1, 1, 0, 0, 0)
+    person = shop.one(customers)
+    assert shop.one(orders)["customer_id"] == person["id"]
+    summary = shop.load("customers", "id,name\na,另一个\nb,李\n")
+    assert counts(summary) == (2, 0, 1, 1, 0)
+    assert "merged into others" in summary.warnings[0]
+    assert shop.one(customers)["name"] == "李"
+    shop.load("customers", "id\nc\n")
+    with shop.store.write() as connection:
+        merge(connection, "b", "c", now=NOW, by="me")
+    last = shop.one(customers)
+    assert {(row["ref"], row["customer_id"]) for row in _merged(shop)} == {("a", last["id"]), ("b", last["id"])}  # fmt: skip
+    with shop.store.write() as connection, pytest.raises(YanshuError, match="'a' was merged into 'c'"):  # fmt: skip
+        merge(connection, "a", "c", now=NOW, by="me")
+
+
+def _merged(shop: Shop) -> list[dict[str, Any]]:
+    with shop.store.read() as connection:
+        return [dict(row) for row in connection.execute(merged_refs.select()).mappings()]
