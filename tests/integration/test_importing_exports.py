@@ -315,7 +315,7 @@ BAD = """id,who,when,total,status
 3,a,2026-04-01,"-5,00",ok
 4,a,01.04.2026,"5,00",ok
 5,a,2026-13-01,"5,00",ok
-6,a,2026-04-01,"5,00",oj
+6,a,2026-04-01,"5,00",okk
 7,a,2026-04-01,=1+1,ok
 8,,2026-04-01,"5,00",ok
 9,=cmd(),2026-04-01,"5,00",ok
@@ -340,7 +340,7 @@ def test_each_bad_row_is_rejected_with_its_line_column_and_reason(shop: Shop) ->
         (3, "amount (total): '1234.50' is not an amount; the mapping says they are written as in 1.234,50"),
         (4, "amount (total): '-5.00' is negative"),
         (6, "placed_at (when): '2026-13-01' is not a date or time; write 2026-05-01 or 2026-05-01T10:00"),
-        (7, "status (status): 'oj' is not among the mapping's values; did you mean 'ok'?"),
+        (7, "status (status): 'okk' is not among the mapping's values; did you mean 'ok'?"),
         (8, "amount (total): '=1+1' is not an amount; the mapping says they are written as in 1.234,50"),
         (9, "customer_id (who): is blank"),
     ]  # fmt: skip
