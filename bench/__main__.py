@@ -9,8 +9,9 @@ from bench.command_line import HELP_ROW
 from bench.engine_rate import ENGINE_ROWS
 from bench.importing import IMPORT_ROW
 from bench.rows import Row
+from bench.segments import SEGMENT_ROW
 
-ROWS: tuple[Row, ...] = (*ENGINE_ROWS, HELP_ROW, IMPORT_ROW)
+ROWS: tuple[Row, ...] = (*ENGINE_ROWS, HELP_ROW, IMPORT_ROW, SEGMENT_ROW)
 
 
 def main() -> int:
