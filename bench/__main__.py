@@ -10,8 +10,9 @@ from bench.engine_rate import ENGINE_ROWS
 from bench.importing import IMPORT_ROW
 from bench.profiles import PROFILE_ROWS
 from bench.rows import Row
+from bench.segments import SEGMENT_ROW
 
-ROWS: tuple[Row, ...] = (*ENGINE_ROWS, HELP_ROW, IMPORT_ROW, *PROFILE_ROWS)
+ROWS: tuple[Row, ...] = (*ENGINE_ROWS, HELP_ROW, IMPORT_ROW, *PROFILE_ROWS, SEGMENT_ROW)
 
 
 def main() -> int:

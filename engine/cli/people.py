@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
     verb(segment, "count", "yanshu segment count dormant-vip")(count)
     verb(segment, "list", "yanshu segment list dormant-vip -o json")(list_)
     verb(segment, "sql", "yanshu segment sql dormant-vip")(sql)
-    verb(segment, "explain", "yanshu segment explain dormant-vip")(explain)
+    verb(segment, "explain", "yanshu segment explain dormant-vip", "yanshu segment explain dormant-vip 00001")(explain)  # fmt: skip
     app.add_typer(segment, rich_help_panel=SECTION)
     customer.register(app, SECTION)
     suppress = family("suppress", "Addresses that get nothing at all: add, remove, list.")
@@ -137,12 +137,25 @@ def sql(ctx: typer.Context, name: Name) -> int:
     return EXIT_FINE
 
 
-def explain(ctx: typer.Context, name: Name) -> int:
-    """Its conditions as a tree, with how many customers meet each."""
-    from engine.cli.segments import as_text, count_nodes
+def explain(
+    ctx: typer.Context,
+    name: Name,
+    customer: Annotated[
+        str | None,
+        typer.Argument(metavar="[CUSTOMER]", help="The shop's id of one customer: what holds?"),
+    ] = None,
+) -> int:
+    """Its conditions as a tree: how many customers meet each, or which of them hold for one CUSTOMER."""
+    from engine.cli.segments import answers_as_text, as_text, ask_nodes, count_nodes
 
     session = Session.of(ctx)
     segment, scope = _segment(session, name)
+    if customer is not None:
+        with session.store.read() as connection:
+            answer = ask_nodes(connection, segment.tree, scope, customer)
+        said = {"segment": name, "customer": customer, "holds": answer.holds}
+        session.answer({**said, "tree": answer.as_json()}, lambda: answers_as_text(answer))
+        return EXIT_FINE
     with session.store.read() as connection:
         root = count_nodes(connection, segment.tree, scope)
     session.answer({"segment": name, "tree": root.as_json()}, lambda: as_text(root))
@@ -153,6 +166,7 @@ def _segment(session: Session, name: str) -> tuple[Segment, Scope]:
     """The segment of the files and what it is asked against; profiles are brought up to date first."""
     from engine.audience.compiler import Scope
     from engine.customers.profile import ensure_fresh
+    from engine.store.zones import ensure_zones
 
     definitions, now = session.definitions, session.now()
     known = definitions.segments
@@ -160,6 +174,8 @@ def _segment(session: Session, name: str) -> tuple[Segment, Scope]:
         raise YanshuError(f"no segment {name!r}{did_you_mean(name, known)}")
     policy = definitions.policy
     ensure_fresh(session.store, policy, now)
+    with session.store.write() as connection:
+        ensure_zones(connection, [policy.timezone])
     return known[name], Scope(now=now, timezone=policy.timezone, policy=policy, segments=known)
 
 

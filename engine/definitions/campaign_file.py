@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 
 from engine.clock import check_aware, check_zone
 from engine.definitions.campaign import Campaign, Schedule
+from engine.definitions.ranking_file import AUDIENCE
 from engine.definitions.reading import Fields, Key, Reader, Record
 from engine.definitions.report import Report
 from engine.definitions.scalars import choice, duration, text
 from engine.definitions.sendable import DEFAULT_PRIORITY, LATER, SHARED, stem, written_lines
-from engine.definitions.trees import TREE, named_segments
+from engine.definitions.trees import named_segments
 from engine.definitions.values import Duration
 from engine.definitions.yaml_nodes import Entries, Node
 
@@ -124,7 +125,9 @@ CAMPAIGN: Reader[Campaign] = Record(
         **SHARED,
         "schedule": Key(SCHEDULE, "When it goes out.", required=True),
         "audience": Key(
-            TREE.reader, "Who gets it: segment, all, any, not. Everyone: {all: []}.", required=True
+            AUDIENCE,
+            "Who gets it: segment, all, any, not, top. Everyone: {all: []}.",
+            required=True,
         ),
     },
     later=LATER,

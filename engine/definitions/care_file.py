@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from engine.definitions.campaign import Care, Trigger
+from engine.definitions.ranking_file import AUDIENCE
 from engine.definitions.reading import Fields, Key, Reader, Record, wrong_type
 from engine.definitions.report import Report
 from engine.definitions.scalars import choice, duration, time_of_day
 from engine.definitions.segment import EVERYONE
 from engine.definitions.sendable import DEFAULT_PRIORITY, LATER, SHARED, stem, written_lines
-from engine.definitions.trees import STILL, TREE, conditions_of, named_segments
+from engine.definitions.trees import STILL, conditions_of, named_segments
 from engine.definitions.values import Duration
 from engine.definitions.yaml_nodes import Entries, Node, Scalar
 
@@ -132,7 +133,7 @@ CARE: Reader[Care] = Record(
         "trigger": Key(TRIGGER, "What starts it.", required=True),
         "again": Key(duration(), "At most once per customer in this time."),
         "still": Key(STILL.reader, "Asked again just before sending; may name the anchor."),
-        "audience": Key(TREE.reader, "For whom; everyone by default."),
+        "audience": Key(AUDIENCE, "For whom; everyone by default."),
     },
     later=LATER,
     check=_check_anchor,

@@ -63,9 +63,14 @@ def check_grades(trees: Iterable[Tree], policy: Policy, report: Report) -> None:
         for condition in conditions_of(tree):
             if condition.name != "grade":
                 continue
-            for name in (*condition.arguments.get("in", ()), condition.arguments.get("eq")):
+            for name in _named(condition):
                 if name is not None and name not in known:
                     report.unknown(condition.position, "grade", name, known, "unknown-grade")
+
+
+def _named(condition: Condition) -> tuple[str | None, ...]:
+    taken = condition.arguments
+    return (*taken.get("in", ()), *taken.get("not_in", ()), taken.get("eq"))
 
 
 def _naming(tree: Tree) -> Iterator[Condition]:

@@ -119,6 +119,24 @@ def decimal(low: int = 0, high: int = 1_000_000_000) -> Reader[Decimal]:
     return number.then(lambda value: _between(value, low, high))
 
 
+def is_number(node: Scalar) -> bool:
+    """Whether YAML takes this for a number, with or without decimals."""
+    return node.plain and bool(_DECIMAL.fullmatch(node.value))
+
+
+def percent() -> Reader[Decimal]:
+    """A share, `5%` or `0.1%`: more than nothing, and at most all."""
+
+    def check(written: str) -> Decimal:
+        digits = written.removesuffix("%")
+        value = Decimal(digits) if digits != written and _DECIMAL.fullmatch(digits) else None
+        if value is None or not 0 < value <= 100:
+            raise ValueError(f"{written!r} is not a share; write it as in 5%, up to 100%")
+        return value
+
+    return _written("a share such as 5%").then(check, pattern="^[0-9]+([.][0-9]+)?%$")
+
+
 def _between(value: N, low: int, high: int) -> N:
     if not low <= value <= high:
         raise ValueError(f"{value} is out of range: from {low} to {high:,}")

@@ -30,7 +30,25 @@ class Group:
     children: tuple[Tree, ...] = ()
 
 
-Tree = Condition | Group
+@dataclass(frozen=True, slots=True)
+class Top:
+    """Of those who match `child`, the first `n` by a measure that is more than 0; of equals, those known the longest.
+
+    `arguments`: `by` amount, orders or affinity; `n`; `within` Duration (amount, orders); `category` or `brand` (affinity).
+    Stands at the root of an audience or a segment.
+    """
+
+    child: Tree
+    arguments: Mapping[str, Any]
+    position: Position
+    text: str
+
+    @property
+    def children(self) -> tuple[Tree, ...]:
+        return (self.child,)
+
+
+Tree = Condition | Group | Top
 EVERYONE = Group("all")
 
 

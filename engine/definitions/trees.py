@@ -8,7 +8,7 @@ from typing import Any
 from engine.definitions.conditions import ANCHOR, CONDITIONS, LATER, Arguments
 from engine.definitions.reading import Reader, list_of, wrong_type
 from engine.definitions.report import Report
-from engine.definitions.segment import Condition, Group, Tree
+from engine.definitions.segment import Condition, Group, Segment, Top, Tree
 from engine.definitions.yaml_nodes import Entries, Node, Scalar
 
 GROUPS = ("all", "any", "not")
@@ -58,7 +58,12 @@ class TreeReader:
         return None
 
     def _refuse(self, key: Scalar, report: Report) -> None:
-        if key.value in LATER:
+        if key.value == "top":
+            message = (
+                "`top` stands beside the conditions of an audience or a segment, not within them"
+            )
+            report.error(key.span.position, message, "bad-value")
+        elif key.value in LATER:
             report.not_yet(key.span.position, key.value)
         elif key.value in ANCHOR:
             message = "`anchor` is what started a care rule: only its `still` can ask for it"
@@ -90,6 +95,18 @@ def conditions_of(tree: Tree) -> Iterator[Condition]:
     else:
         for child in tree.children:
             yield from conditions_of(child)
+
+
+def tops_of(tree: Tree, segments: Mapping[str, Segment]) -> Iterator[Top]:
+    """Every `top` of a tree and of the segments that it names, the inner ones before those around them."""
+    if isinstance(tree, Condition):
+        if tree.name == "segment":
+            yield from tops_of(segments[tree.arguments["name"]].tree, segments)
+        return
+    for child in tree.children:
+        yield from tops_of(child, segments)
+    if isinstance(tree, Top):
+        yield tree
 
 
 def named_segments(*trees: Tree | None) -> frozenset[str]:

@@ -9,6 +9,8 @@ from typing import Literal
 
 _DURATION = re.compile(r"(\d{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+STATUSES = ("placed", "paid", "shipped", "arrived", "received", "refunded", "closed")
+"""Of an order, from first to last."""
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 
 

@@ -72,7 +72,7 @@ def _still_fails(
     )
     query = select(deliveries.c.id).select_from(people).where(among(deliveries.c.id, "ids"))
     if definition.still is not None:
-        query = query.where(matches(definition.still, scope, anchor=anchor))
+        query = query.where(matches(definition.still, scope, anchor=anchor, again=True))
     if dormant:
         # Whoever ordered meanwhile sleeps no more, whether or not the rule thought of saying so.
         query = query.where(profiles.c.last_order_id == deliveries.c.order_id)

@@ -30,11 +30,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.expression import values
 
-from engine.audience.compiler import PEOPLE, Scope, matches
+from engine.audience.compiler import PEOPLE, Scope, matches, with_cuts
 from engine.clock import from_local
 from engine.definitions import regions
 from engine.definitions.campaign import Campaign, Care
 from engine.definitions.policy import Policy
+from engine.definitions.trees import tops_of
 from engine.planning.local_time import DAY, local_seconds
 from engine.planning.occurrences import due_by_zone, occurrence
 from engine.planning.triggers import Span, computed_once, due_rows, zone_of_customer
@@ -124,14 +125,24 @@ def _expand_campaign(
     if run is None or when.starts_at > now + reach or _is_complete(run, now):
         return 0
     due = due_by_zone(campaign.schedule, policy.timezone, zones)
+    scope = Scope(now=now, timezone=policy.timezone, policy=policy, segments=version.segments)
     made = 0
-    for low, high in _chunks(store):
-        with store.write() as connection:
-            query = _campaign_rows(version, campaign, policy, run, when.text, due, now)
-            made += _insert(connection, query.where(customers.c.id.between(low, high)))
+    if run.expanded_at is None or not _is_ranked(version):
+        with store.read() as connection:
+            scope = with_cuts(connection, campaign.audience, scope)
+        query = _campaign_rows(version, campaign, scope, run, when.text, due)
+        for low, high in _chunks(store):
+            with store.write() as connection:
+                made += _insert(connection, query.where(customers.c.id.between(low, high)))
     with store.write() as connection:
         connection.execute(_expanded(run.id, now))
     return made
+
+
+def _is_ranked(version: Version) -> bool:
+    """Places in a `top` are given out once: people who moved up later would be added to the n who were chosen."""
+    audience = version.definition.audience
+    return next(iter(tops_of(audience, version.segments)), None) is not None
 
 
 def _is_complete(run: Any, now: datetime) -> bool:
@@ -178,16 +189,14 @@ def _chunks(store: Store) -> Iterator[tuple[int, int]]:
 def _campaign_rows(
     version: Version,
     campaign: Campaign,
-    policy: Policy,
+    scope: Scope,
     run: Any,
     anchor: str,
     due: Mapping[str, datetime],
-    now: datetime,
 ) -> Select[Any]:
     rows = [(zone, int(moment.timestamp())) for zone, moment in sorted(due.items())]
     zones = values(column("zone", Text), column("due", BigInteger)).data(rows).cte("zones")
     moment = zones.c.due + _jitter(campaign)
-    scope = Scope(now=now, timezone=policy.timezone, policy=policy, segments=version.segments)
     return (
         _delivery_rows(
             version,
@@ -197,9 +206,9 @@ def _campaign_rows(
             order_id=cast(null(), BigInteger),
             due=moment,
             lifetime=campaign.schedule.expires.seconds,
-            now=now,
+            now=scope.now,
         )
-        .select_from(PEOPLE.join(zones, zones.c.zone == zone_of_customer(policy)))
+        .select_from(PEOPLE.join(zones, zones.c.zone == zone_of_customer(scope.policy)))
         .where(matches(campaign.audience, scope))
     )
 

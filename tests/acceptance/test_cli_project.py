@@ -138,6 +138,9 @@ def test_segments_are_counted_listed_and_explained(shop: Path) -> None:
     tree = answer("segment", "explain", "test-shanghai", *NOW, cwd=shop)["tree"]
     assert [child["count"] for child in tree["children"]] == [2, 1]
     assert tree["children"][0]["place"] == "segments/test-shanghai.yaml:3"
+    one = answer("segment", "explain", "test-shanghai", "00002", *NOW, cwd=shop)
+    assert (one["holds"], [child["holds"] for child in one["tree"]["children"]]) == (False, [True, False])  # fmt: skip
+    assert "no customer" in yanshu("segment", "explain", "test-shanghai", "9", *NOW, cwd=shop, check=1).stderr  # fmt: skip
     assert "SELECT" in yanshu("segment", "sql", "test-shanghai", *NOW, cwd=shop).stdout
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import insert, select
 from engine.audience.compiler import PEOPLE, Scope, matches, members, select_ids
 from engine.customers.profile import refresh
 from engine.definitions.policy import Policy
-from engine.definitions.segment import EVERYONE, Condition, Group, Segment, Tree
+from engine.definitions.segment import EVERYONE, Condition, Group, Segment, Top, Tree
 from engine.definitions.values import Duration
 from engine.errors import Position
 from engine.store.session import Store
@@ -119,6 +119,7 @@ def holds(tree: Tree, person: Person, segments: Mapping[str, Segment]) -> bool:
     if isinstance(tree, Group):
         each = [holds(child, person, segments) for child in tree.children]
         return {"all": all(each), "any": any(each), "not": not any(each)}[tree.kind]
+    assert not isinstance(tree, Top)
     if tree.name == "segment":
         return holds(segments[tree.arguments["name"]].tree, person, segments)
     return all(

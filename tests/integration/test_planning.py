@@ -106,6 +106,28 @@ def test_who_joins_the_audience_before_the_date_is_topped_up(store: Store) -> No
     assert len(due(store)) == 2
 
 
+def test_the_places_of_a_top_are_given_out_once_over_all_chunks(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.planning.expansion.CHUNK", 1)
+    audience = "{all: [{phone: {known: false}}], top: {by: amount, n: 2}}"
+    first = 0
+    with store.write() as connection:
+        catalog = put_in_force(connection, campaign('{at: "2026-11-02T10:00"}', audience))
+        for ref, amount in (("a", 100), ("b", 300), ("c", 200), ("d", 0)):
+            key = add_customer(connection, ref)
+            add_order(connection, key, f"O{ref}", NOW - timedelta(days=9), amount=amount)
+            first = key if ref == "a" else first
+        refresh(connection, catalog.policy, NOW)
+    expand(store, catalog, NOW)
+    assert [each[0] for each in sorted(due(store))] == ["b", "c"]
+    with store.write() as connection:
+        add_order(connection, first, "late", NOW, amount=10_000)
+        refresh(connection, catalog.policy, NOW)
+    expand(store, catalog, NOW + timedelta(days=1))
+    assert [each[0] for each in sorted(due(store))] == ["b", "c"], "nobody is added to the two"
+
+
 def test_spread_moves_each_customer_by_a_share_that_stays_the_same(store: Store) -> None:
     with store.write() as connection:
         catalog = put_in_force(connection, campaign('{at: "2026-11-02T10:00", spread: 4h}'))

@@ -10,9 +10,9 @@ import pytest
 
 from engine.definitions.conditions import LATER
 from engine.definitions.loader import check
-from engine.definitions.segment import Condition, Group, Segment, Tree
+from engine.definitions.segment import Condition, Group, Segment, Top, Tree
 from engine.definitions.trees import conditions_of
-from engine.definitions.values import Duration
+from engine.definitions.values import STATUSES, Duration, parse_hours
 
 
 def segment(body: str, **others: str) -> Segment:
@@ -60,6 +60,23 @@ def arguments(condition: str) -> dict[str, Any]:
         ("class: {eq: lapsed}", {"eq": "lapsed"}),
         ("dormant: {after: 90d}", {"after": Duration(90, "d")}),
         ("dormant: {}", {}),
+        ("ordered: {}", {}),
+        ('ordered: {category: coffee, hours: "22:00-02:00"}', {"category": ("coffee",), "hours": parse_hours("22:00-02:00")}),
+        ("ordered: {size: [a, b], status: any, only: last, count: {gte: 2}, avg: {lte: 9.5}}", {"size": ("a", "b"), "status": STATUSES, "only": "last", "count": {"gte": 2}, "avg": {"lte": Decimal("9.5")}}),
+        ("clicked: {label: coffee, within: 60d}", {"label": ("coffee",), "within": Duration(60, "d")}),
+        ("sent: {definition: [a, b], count: {eq: 0}}", {"definition": ("a", "b"), "count": {"eq": 0}}),
+        ("attribute: {name: skin, eq: dry}", {"name": "skin", "eq": "dry"}),
+        ('attribute: {name: age, in: [7, "7"]}', {"name": "age", "in": (Decimal(7), "7")}),
+        ('tag: {dimension: size, in: ["110", "120"]}', {"dimension": "size", "in": ("110", "120")}),
+        ("stage: {not_in: [loyal]}", {"not_in": ("loyal",)}),
+        ("membership: {level: gold, expires_within: 30d}", {"level": ("gold",), "expires_within": Duration(30, "d")}),
+        ('usual_hour: {hours: "22:00-02:00", confidence: 60%}', {"hours": parse_hours("22:00-02:00"), "confidence": Decimal(60)}),
+        ("cycle: {category: coffee, lte: 30d}", {"category": "coffee", "lte": Duration(30, "d")}),
+        ("affinity: {category: coffee, gte: 300}", {"category": "coffee", "gte": 300}),
+        ("reachable: {channel: sms, class: care}", {"channel": ("sms",), "class": "care"}),
+        ("sample: 10%", {"share": Decimal(10)}),
+        ("sample: {share: 0.5%, salt: a}", {"share": Decimal("0.5"), "salt": "a"}),
+        ("birthday: {month: [5, 6]}", {"month": (5, 6)}),
         ("segment: other", {"name": "other"}),
     ],
 )  # fmt: skip
@@ -73,7 +90,8 @@ def test_each_condition_arrives_parsed_and_as_written(condition: str, expected: 
 def shape(tree: Tree) -> Any:
     if isinstance(tree, Condition):
         return tree.name
-    return (tree.kind, *map(shape, tree.children))
+    kind = "top" if isinstance(tree, Top) else tree.kind
+    return (kind, *map(shape, tree.children))
 
 
 @pytest.mark.parametrize(
@@ -118,6 +136,27 @@ def test_a_segment_knows_which_others_it_names() -> None:
         ("all: [{timezone: {eq: Asia/Shangai}}]", "did you mean 'Asia/Shanghai'?"),
         ("all: [{email_domain: {eq: a@qq.com}}]", "write only what follows the @"),
         ("all: [{email: {eq: a@qq.com}}]", "unknown operator 'eq'; known: known"),
+        ("all: [{ordered: {categry: tea}}]", "who.yaml:2:18: unknown key 'categry'; did you mean 'category'?"),
+        ("all: [{ordered: {count: {}}}]", "no operator; one of gte, lte, eq is needed"),
+        ("all: [{ordered: {status: [recieved]}}]", "did you mean 'received'?"),
+        ("all: [{ordered: {within: 3d, older_than: 7d}}]", "nobody can match: within 3d"),
+        ('all: [{ordered: {hours: "22-02"}}]', "not a time of day"),
+        ("all: [{opened: {label: tea}}]", "unknown key 'label'"),
+        ("all: [{attribute: {name: skin}}]", "no operator; one of eq, in, not_in, gte, lte, known is needed"),
+        ("all: [{attribute: {eq: dry}}]", "`name` is missing"),
+        ("all: [{tag: {dimension: a, value: b, in: [c]}}]", "`value` and `in`: write one of them"),
+        ("all: [{stage: {eq: loyl}}]", "did you mean 'loyal'?"),
+        ('all: [{usual_hour: {hours: "10:10-10:50"}}]', "no full hour begins within 10:10-10:50"),
+        ("all: [{cycle: {gte: 30d, lte: 2d}}]", "nobody can match: gte 30d is more than lte 2d"),
+        ("all: [{affinity: {gte: 300}}]", "`category` or `brand` is missing"),
+        ("all: [{reachable: {chanel: sms}}]", "unknown key 'chanel'; did you mean 'channel'?"),
+        ("all: [{sample: 0%}]", "'0%' is not a share; write it as in 5%"),
+        ("all: [{sample: 10}]", "'10' is not a share"),
+        ("all: [{top: {by: amount, n: 3}}]", "`top` stands beside the conditions of an audience or a segment"),
+        ("all: []\ntop: {by: amount}", "`n` is missing"),
+        ("all: []\ntop: {by: affinity, n: 3}", "`category` or `brand` is missing"),
+        ("all: []\ntop: {by: orders, n: 3, brand: x}", "`brand` says nothing beside `by: orders`"),
+        ("all: []\ntop: {by: order, n: 3}", "did you mean 'orders'?"),
         ("all: [{joined_at: {after: 2026-13-01}}]", "'2026-13-01' is not a day"),
         ("all: [{joined_at: {within: 30}}]", "'30' is not a duration"),
         ("all: [{joined_at: {within: 3d, older_than: 7d}}]", "nobody can match: within 3d and older than 7d"),
@@ -166,6 +205,14 @@ def test_grades_are_those_of_the_policy() -> None:
 def test_groups_may_nest_as_deep_as_a_file_allows() -> None:
     tree = segment("all: [" + "{not: " * 14 + "{city: {eq: a}}" + "}" * 14 + "]").tree
     assert len(list(conditions_of(tree))) == 1
+
+
+def test_top_and_sample_of_a_segment_stand_beside_its_groups() -> None:
+    tree = segment("all: [{city: {eq: a}}]\nsample: 10%\ntop: {by: orders, n: 5, within: 30d}").tree
+    assert isinstance(tree, Top) and tree.text == "top: {by: orders, n: 5, within: 30d}"
+    assert tree.arguments == {"by": "orders", "n": 5, "within": Duration(30, "d")}
+    assert shape(tree.child) == ("all", ("all", "city"), "sample")
+    assert [each.position.line for each in conditions_of(tree)] == [2, 3]
 
 
 def test_a_tree_that_is_good_has_only_conditions_and_groups() -> None:
