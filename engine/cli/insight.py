@@ -1,4 +1,4 @@
-"""explain, report: why something was sent or not, and what came of it."""
+"""explain, report, diagnose: why something was sent or not, what came of it, and how the shop is doing."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     verb(explain, "delivery", "yanshu explain delivery 0123456789abcdef0123")(delivery)
     app.add_typer(explain, rich_help_panel=SECTION)
     verb(app, "report", "yanshu report", "yanshu report double11 --html report.html", section=SECTION)(report)  # fmt: skip
+    verb(app, "diagnose", "yanshu diagnose", "yanshu diagnose --html diagnosis.html", section=SECTION)(diagnose)  # fmt: skip
 
 
 def customer(
@@ -83,6 +84,24 @@ def report(
 
     session = Session.of(ctx)
     found = figures(session, ids or None)
+    if html is not None:
+        write_page(session, found, html)
+        session.note(f"written: {html}")
+    session.answer(as_json(found), lambda: as_text(found))
+    return EXIT_FINE
+
+
+def diagnose(
+    ctx: typer.Context,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with charts.")
+    ] = None,
+) -> int:
+    """How the shop is doing: who its customers are, when they buy, whether they come back."""
+    from engine.cli.diagnosing import as_json, as_text, figures, write_page
+
+    session = Session.of(ctx)
+    found = figures(session)
     if html is not None:
         write_page(session, found, html)
         session.note(f"written: {html}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from engine.pages.diagnosis_words import DIAGNOSIS_EN, DIAGNOSIS_ZH
+
 _ZH = {
     "email": "邮件",
     "sms": "短信",
@@ -171,7 +173,10 @@ _EN = {
     "note": "Opens and clicks count people, once per message; the open rate is of emails only. Visits by machines (security gateways, prefetching) are listed apart and stand in no rate.",
 }
 
-_WORDS: Mapping[str, Mapping[str, str]] = {"zh": _ZH, "en": _EN}
+_WORDS: Mapping[str, Mapping[str, str]] = {
+    "zh": {**_ZH, **DIAGNOSIS_ZH},
+    "en": {**_EN, **DIAGNOSIS_EN},
+}
 
 
 def language_of(tag: str | None) -> str:
