@@ -386,6 +386,15 @@ def small_shop(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_plan_shows_times_as_the_shop_reads_them(small_shop: Path) -> None:
+    (small_shop / "policy.yaml").write_text("timezone: Asia/Shanghai\n")
+    people = small_shop / "people.csv"
+    people.write_text("id,phone\n1,13800138000\n")
+    yanshu("import", "customers", str(people), *NOW, cwd=small_shop)
+    shown = yanshu("plan", *NOW, cwd=small_shop).stdout
+    assert "1 people, 2026-12-01 10:00 to 2026-12-01 10:00 Asia/Shanghai" in shown
+
+
 def test_a_kept_plan_is_applied_once_and_its_run_can_be_steered(small_shop: Path) -> None:
     where = small_shop
     yanshu("plan", "--out", "plan.json", "--detailed-exitcode", *NOW, cwd=where, check=2)
