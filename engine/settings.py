@@ -146,7 +146,12 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> str:
-        return self.database_url or f"sqlite:///{self.var / 'yanshu.db'}"
+        """The database's address; a relative SQLite file lies in the project, wherever a command is given."""
+        url = self.database_url or "sqlite:///var/yanshu.db"
+        file = url.removeprefix("sqlite:///")
+        if file in ("", url) or file.startswith((":memory:", "/")):
+            return url
+        return f"sqlite:///{self.project / file}"
 
     @property
     def web_url(self) -> str:

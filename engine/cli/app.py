@@ -152,7 +152,9 @@ def _usage(error: typer.TyperException) -> int:
     if context is not None and error.message.startswith("Usage:"):  # a group without its verb
         typer.echo(error.message, err=True)
         return EXIT_USAGE
-    lines = [error.format_message()]
+    lines = [
+        error.format_message().replace("Value error, ", "")
+    ]  # the library's word for a bad choice
     if context is not None:
         lines.append(f"See `{context.command_path} --help`.")
     return _told("\n".join(lines), EXIT_USAGE if error.exit_code == _CLICK_USAGE else EXIT_ERROR)

@@ -56,7 +56,9 @@ def _check(kind: str, file: Path, items: Path | None) -> None:
         raise UsageError(f"--items goes with orders, not with {kind}")
     for path in (file, items):
         if path is not None and not path.is_file():
-            raise YanshuError(f"{path}: no such file")
+            # It is read by its size, and rejected rows go beside it.
+            what = "is not a regular file" if path.exists() else "no such file"
+            raise YanshuError(f"{path}: {what}")
 
 
 @contextmanager

@@ -70,6 +70,8 @@ def _listed(row: Any) -> dict[str, Any]:
 
 def _identify(session: Session, address: str) -> tuple[Literal["email", "sms"], str]:
     channel: Literal["email", "sms"] = "email" if "@" in address else "sms"
+    if channel == "email" and "*" in address:  # its hash would match nobody
+        raise YanshuError(f"{address!r} is masked")
     try:
         known = normalise_email(address) if channel == "email" else normalise_phone(address)
     except ValueError as error:

@@ -36,6 +36,8 @@ def send(session: Session, name: str, to: str, ref: str | None, step_id: str | N
     data = data_of(session, definition, ref) if ref is not None else sample_data(session)
     if "@" in to:
         return _email(session, definition, step, data, _normal(normalise_email, to))
+    if not any(letter.isdigit() for letter in to):
+        raise YanshuError(f"{to!r} is neither an e-mail address nor a phone number")
     return _sms(session, definition, step, data, _normal(normalise_phone, to))
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, func, select
 
@@ -61,6 +62,7 @@ class Plan:
     fingerprint: str
     currency: str
     horizon: timedelta
+    zone: str  # the shop's, in which people are shown times
     warnings: Sequence[str] = ()  # of the changes; those of one sending stand there
 
     @property
@@ -78,6 +80,7 @@ class Plan:
             "warnings": list(self.warnings),
             "sendings": [_plain(sending) for sending in self.sendings],
             "currency": self.currency,
+            "timezone": self.zone,
             "horizon_days": self.horizon.days,
         }
 
@@ -115,6 +118,7 @@ def make_plan(store: Store, definitions: Definitions, settings: Settings, now: d
             fingerprint=fingerprint(connection, new),
             currency=policy.prices.currency,
             horizon=horizon(policy),
+            zone=policy.timezone,
             warnings=warn_of_renames(connection, changes, new),
         )
 
@@ -303,7 +307,11 @@ def _plain(sending: Sendings) -> dict[str, Any]:
 def _sentences(sending: Sendings, plan: Plan) -> list[str]:
     when = "nothing due"
     if sending.first and sending.last:
-        when = f"{sending.first:%Y-%m-%d %H:%M} to {sending.last:%Y-%m-%d %H:%M} UTC"
+        first, last = (
+            f"{moment.astimezone(ZoneInfo(plan.zone)):%Y-%m-%d %H:%M}"
+            for moment in (sending.first, sending.last)
+        )
+        when = f"{first} to {last} {plan.zone}"
     reached = (
         ", ".join(f"{count} by {name}" for name, count in sending.by_channel.items()) or "nobody"
     )

@@ -170,6 +170,13 @@ def test_a_kind_that_is_not_there_yet_says_so(shop: Path, tmp_path: Path) -> Non
     assert "not supported yet" in shown
 
 
+def test_a_folder_is_no_file_to_import_and_a_word_no_address_to_send_to(shop: Path) -> None:
+    done = yanshu("import", "customers", str(shop), cwd=shop, check=1)
+    assert f"{shop}: is not a regular file" in done.stderr
+    done = yanshu("send-test", "birthday", "--to", "nonsense", cwd=shop, check=1)
+    assert "'nonsense' is neither an e-mail address nor a phone number" in done.stderr
+
+
 def test_broken_files_are_told_with_their_place_and_nothing_happens(shop: Path) -> None:
     broken = shop / "care" / "test-broken.yaml"
     broken.write_text("kind: care\nclass: car\ntrigger: {event: order.received, delay: 7w}\n")
@@ -194,6 +201,7 @@ def test_a_suppressed_address_is_listed_explained_and_released(shop: Path) -> No
     assert answer("suppress", "remove", "li@example.com", cwd=shop)["removed"]
     assert not answer("suppress", "remove", "li@example.com", cwd=shop, check=1)["removed"]
     assert "not" in yanshu("suppress", "add", "neither", cwd=shop, check=1).stderr
+    assert "is masked" in yanshu("suppress", "add", "l***@qq.com", cwd=shop, check=1).stderr
 
 
 def test_what_changes_much_is_refused_without_a_terminal_and_without_yes(shop: Path) -> None:
@@ -387,6 +395,15 @@ def small_shop(tmp_path: Path) -> Path:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     return tmp_path
+
+
+def test_a_plan_shows_times_as_the_shop_reads_them(small_shop: Path) -> None:
+    (small_shop / "policy.yaml").write_text("timezone: Asia/Shanghai\n")
+    people = small_shop / "people.csv"
+    people.write_text("id,phone\n1,13800138000\n")
+    yanshu("import", "customers", str(people), *NOW, cwd=small_shop)
+    shown = yanshu("plan", *NOW, cwd=small_shop).stdout
+    assert "1 people, 2026-12-01 10:00 to 2026-12-01 10:00 Asia/Shanghai" in shown
 
 
 def test_a_kept_plan_is_applied_once_and_its_run_can_be_steered(small_shop: Path) -> None:

@@ -127,3 +127,17 @@ def test_an_empty_secret_is_refused(tmp_path: Path) -> None:
     (settings.var / "address_key").write_text("\n")
     with pytest.raises(ConfigurationError, match="address_key: is empty"):
         settings.hashing_key()
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("", "sqlite:////shop/var/yanshu.db"),
+        ("sqlite:///data/x.db", "sqlite:////shop/data/x.db"),
+        ("sqlite:////data/x.db", "sqlite:////data/x.db"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("postgresql://me@host/name", "postgresql://me@host/name"),
+    ],
+)
+def test_a_relative_database_file_lies_in_the_project(given: str, wanted: str) -> None:
+    assert Settings(project=Path("/shop"), database_url=given).database == wanted
