@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Table, insert, select, update
+from sqlalchemy import Table, delete, insert, select, update
 
 from engine.customers.profile import refresh
 from engine.definitions.policy import Policy
@@ -227,7 +227,10 @@ def lay_down(store: Store, people: Sequence[Person]) -> None:
             }
             _write_person(connection, person, run)
         refresh(connection, POLICY, NOW)
+        connection.execute(delete(affinities))
         for person in people:
+            for each in person.affinities:
+                connection.execute(insert(affinities).values(**each, customer_id=person.profile["id"], orders=1, quantity=1, amount=1, clicks=0))  # fmt: skip
             mine = profiles.c.customer_id == person.profile["id"]
             connection.execute(update(profiles).where(mine).values(**person.habits))
         by_id = {person.profile["id"]: person for person in people}
@@ -252,8 +255,6 @@ def _write_person(connection: Any, person: Person, run: int) -> None:
         _add(connection, events, **each, ref=f"{ref}-{number}", customer_id=key)
     for each in person.memberships:
         _add(connection, memberships, **each, customer_id=key)
-    for each in person.affinities:
-        connection.execute(insert(affinities).values(**each, customer_id=key, orders=1, quantity=1, amount=1, clicks=0))  # fmt: skip
     _write_messages(connection, person, run)
     for each in person.consents:
         _add(connection, consents, **each, at=NOW, source="import")

@@ -166,7 +166,7 @@ def test_a_dry_run_keeps_nothing(shop: Path, tmp_path: Path) -> None:
 
 def test_a_kind_that_is_not_there_yet_says_so(shop: Path, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("id\n")
-    shown = yanshu("import", "products", str(tmp_path / "x.csv"), cwd=shop, check=1).stderr
+    shown = yanshu("import", "coupons", str(tmp_path / "x.csv"), cwd=shop, check=1).stderr
     assert "not supported yet" in shown
 
 

@@ -168,6 +168,11 @@ def fact(name: str, person: Person, within: Any) -> Any:
         "grade": lambda: person.profile["grade"],
         "class": lambda: person.profile["class"],
     }
+    if name in (
+        "province",
+        "city",
+    ):  # where the shop does not know, the profile read it from the rest
+        return person.row[name] or person.profile.get(name)
     return facts[name]() if name in facts else person.row[name]
 
 

@@ -412,8 +412,8 @@ def test_a_missing_file_a_missing_column_and_another_kind_say_so(shop: Shop) -> 
         ImportFileError, match=r"'customer_id' is missing; did you mean 'customerid'"
     ):
         shop.load("orders", "id,customerid,placed_at,amount\n")
-    with pytest.raises(ImportFileError, match="products is not supported yet"):
-        shop.load("products", "sku\n")
+    with pytest.raises(ImportFileError, match="coupons is not supported yet"):
+        shop.load("coupons", "code\n")
     with pytest.raises(ImportFileError, match="only an import of orders takes items"):
         shop.load("customers", "id\n", items=shop.folder / "i.csv")
     with pytest.raises(ImportFileError, match=r"i\.csv: no such file"):

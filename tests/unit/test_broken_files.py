@@ -144,8 +144,11 @@ def add_a_key(rng: random.Random, path: str, text: str) -> Broken:
 
 
 def add_a_key_of_the_future(rng: random.Random, path: str, text: str) -> Broken:
-    keys = {"policy.yaml": ["calendar", "budget"], "segments": ["top"]}
-    key = rng.choice(keys.get(path.split("/", maxsplit=1)[0], ["owner", "stop_on", "guard"]))
+    where = path.split("/", maxsplit=1)[0]
+    if where == "segments":
+        return Broken(path, f"{text}any: [{{replied: {{}}}}]\n", "not-supported")
+    keys = {"policy.yaml": ["calendar", "budget"]}
+    key = rng.choice(keys.get(where, ["owner", "stop_on", "guard"]))
     return Broken(path, f"{text}{key}: 1\n", "not-supported")
 
 

@@ -145,5 +145,7 @@ def test_without_a_kind_all_schemas_are_shown(capsys: pytest.CaptureFixture[str]
         "care",
         "segment",
         "policy",
+        "tagging",
+        "membership",
         "mapping",
     }

@@ -219,7 +219,6 @@ def test_a_key_of_the_wider_design_is_refused_by_name(key: str) -> None:
         ('{at: "2026-11-09T10:00"}', "{festival: {name: qixi}}", "festival"),
         ("{at:", "{finish_by: x, at:", "finish_by"),
         ("{at:", "{send_time: usual_hour, at:", "usual_hour"),
-        ("{all: []}", "{all: [], top: {by: amount, n: 2}}", "top"),
         ("{all: []}", "{all: [], holdout: 5%}", "holdout"),
         ("[{email", "[{coupon: x, email", "coupon"),
         ("[{email", "[{after: x, email", "after"),

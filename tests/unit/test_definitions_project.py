@@ -140,7 +140,7 @@ def test_what_is_no_text_is_told_with_its_place_and_with_all_other_problems(tmp_
         ("segments/2026/vip.yaml", "definitions lie in segments/ itself, not deeper"),
         ("campaigns/vip.yaml", "a segment in campaigns/: move the file, or write kind: campaign"),
         ("policy.yml", "rename it to policy.yaml"),
-        ("tagging.yaml", "`tagging.yaml` is not supported yet"),
+        ("sms_templates.yaml", "`sms_templates.yaml` is not supported yet"),
     ],
 )
 def test_a_file_in_the_wrong_place_or_of_a_wrong_name_is_told(path: str, problem: str) -> None:
