@@ -19,6 +19,7 @@ from sqlalchemy import (
     cast,
     delete,
     insert,
+    literal,
     select,
     update,
 )
@@ -28,6 +29,7 @@ from engine.customers.owners import merged_into
 from engine.customers.profile import mark_stale
 from engine.errors import YanshuError, did_you_mean
 from engine.store.tables import (
+    COMMITTED_STATES,
     State,
     affinities,
     audit,
@@ -43,6 +45,7 @@ from engine.store.tables import (
     tags,
     tasks,
 )
+from engine.store.types import Moment
 
 MOVED: tuple[tuple[str, Table, tuple[str, ...]], ...] = (
     ("orders", orders, ()),
@@ -55,6 +58,7 @@ MOVED: tuple[tuple[str, Table, tuple[str, ...]], ...] = (
     ("tasks", tasks, ()),
 )
 """What hangs on a customer, and what makes a row of it the same as one of the other customer."""
+_YET_TO_GO = (State.PLANNED, State.WAITING)
 _GROUPS = (
     *GROUPS,
     ("birthday", "birthday_month", "birthday_day", "birthday_calendar"),
@@ -97,7 +101,7 @@ def merge(connection: Connection, gone: str, into: str, *, now: datetime, by: st
     _fill_gaps(connection, old, new, now)
     moved, twice = {}, {}
     for name, table, same in MOVED:
-        twice[name] = _drop_twins(connection, table, same, old, new)
+        twice[name] = _drop_twins(connection, table, same, old, new, now)
         moved[name] = connection.execute(
             update(table).where(table.c.customer_id == old).values(customer_id=new)
         ).rowcount
@@ -117,7 +121,12 @@ def merge(connection: Connection, gone: str, into: str, *, now: datetime, by: st
 
 
 def _drop_twins(
-    connection: Connection, table: Table, same: tuple[str, ...], old: int, new: int
+    connection: Connection,
+    table: Table,
+    same: tuple[str, ...],
+    old: int,
+    new: int,
+    now: datetime,
 ) -> int:
     """Rows of the first that the second has too: the same tag, the same message of another system.
 
@@ -133,12 +142,36 @@ def _drop_twins(
         .exists()
     )
     if table is deliveries:
-        return _set_apart(connection, is_there, old)
+        _cancel_what_was_had(connection, same, old, new, now)
+        return _set_apart(connection, is_there, old, now)
     return connection.execute(delete(table).where(table.c.customer_id == old, is_there)).rowcount
 
 
-def _set_apart(connection: Connection, is_there: ColumnElement[bool], old: int) -> int:
-    is_open = deliveries.c.state.in_((State.PLANNED, State.WAITING))
+def _cancel_what_was_had(
+    connection: Connection, same: tuple[str, ...], old: int, new: int, now: datetime
+) -> None:
+    """What the second has yet to get and the first one got (or is about to): the person has it already."""
+    other = deliveries.alias("other")
+    was_had = (
+        select(other.c.id)
+        .where(
+            other.c.customer_id == old,
+            other.c.state.in_(COMMITTED_STATES),
+            *[other.c[name] == deliveries.c[name] for name in same],
+        )
+        .exists()
+    )
+    connection.execute(
+        update(deliveries)
+        .where(deliveries.c.customer_id == new, deliveries.c.state.in_(_YET_TO_GO), was_had)
+        .values(state=State.CANCELLED, reason="merged", ended_at=now)
+    )
+
+
+def _set_apart(
+    connection: Connection, is_there: ColumnElement[bool], old: int, now: datetime
+) -> int:
+    is_open = deliveries.c.state.in_(_YET_TO_GO)
     done = connection.execute(
         update(deliveries)
         .where(deliveries.c.customer_id == old, is_there)
@@ -146,6 +179,7 @@ def _set_apart(connection: Connection, is_there: ColumnElement[bool], old: int) 
             anchor=deliveries.c.anchor + ":merged:" + cast(old, Text),
             state=case((is_open, State.CANCELLED), else_=deliveries.c.state),
             reason=case((is_open, "merged"), else_=deliveries.c.reason),
+            ended_at=case((is_open, literal(now, Moment())), else_=deliveries.c.ended_at),
         )
     )
     return done.rowcount

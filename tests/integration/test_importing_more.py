@@ -16,6 +16,7 @@ from engine.store.tables import (
     audit,
     consents,
     customers,
+    deliveries,
     events,
     merged_refs,
     order_items,
@@ -24,6 +25,7 @@ from engine.store.tables import (
     tags,
 )
 from tests.integration.test_importing import NOW, Shop, at, counts
+from tests.mailing import add_delivery, add_run
 
 ORDER = "id,customer_id,placed_at,amount\n"
 
@@ -110,6 +112,29 @@ def test_a_merge_moves_all_history_and_fills_gaps(shop: Shop) -> None:
     assert {order["customer_id"] for order in shop.rows(orders)} == {person["id"]}
     assert shop.rows(consents) == ledger
     assert (shop.one(audit)["action"], shop.one(audit)["target"]) == ("customer merge", "a")
+
+
+@pytest.mark.parametrize(
+    ("of_first", "of_second", "left"),
+    [
+        ("sent", "planned", {("birthday:2026", "cancelled"), ("birthday:2026:merged", "sent")}),
+        ("queued", "planned", {("birthday:2026", "cancelled"), ("birthday:2026:merged", "queued")}),
+        ("planned", "planned", {("birthday:2026", "planned"), ("birthday:2026:merged", "cancelled")}),
+        ("planned", "sent", {("birthday:2026", "sent"), ("birthday:2026:merged", "cancelled")}),
+        ("skipped", "planned", {("birthday:2026", "planned"), ("birthday:2026:merged", "skipped")}),
+    ],
+)  # fmt: skip
+def test_what_one_of_them_got_does_not_go_to_the_other(
+    of_first: str, of_second: str, left: set[tuple[str, str]], shop: Shop
+) -> None:
+    people = {row["ref"]: row["id"] for row in shop.rows(customers)}
+    with shop.store.write() as connection:
+        run = add_run(connection)
+        for ref, state in (("a", of_first), ("b", of_second)):
+            add_delivery(connection, run, people[ref], anchor="birthday:2026", state=state)
+    assert merge_a_into_b(shop).twice["deliveries"] == 1
+    found = {(row["anchor"].removesuffix(f":{people['a']}"), row["state"]) for row in shop.rows(deliveries)}  # fmt: skip
+    assert found == left
 
 
 def test_a_merged_id_goes_on_meaning_that_person(shop: Shop) -> None:
