@@ -16,7 +16,7 @@ _OBJECTS = 50_000
 
 def rarely_collect() -> None:
     """Look for garbage less often, from the start of a process. Loading makes a hundred thousand objects that stay; to
-    walk through them again and again takes a tenth of a command's time, and 3 % of a worker's."""
+    walk through them again and again took 4 % of `status` and 16 % of `apply`."""
     gc.set_threshold(_OBJECTS)
 
 
