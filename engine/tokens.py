@@ -43,8 +43,8 @@ class Signer:
 
     def __init__(self, keys: Sequence[str]) -> None:
         derived = [blake2s(key.encode(), person=b"yanshu-t").digest() for key in keys]
-        self._keys = {self._key_id(key): key for key in reversed(derived)}
-        self._key = derived[0]
+        self._keys = {self._key_id(key): _keyed(key) for key in reversed(derived)}
+        self._key = _keyed(derived[0])
         self._id = self._key_id(derived[0])
 
     @staticmethod
@@ -77,8 +77,14 @@ class Signer:
         return hmac.compare_digest(_mac(key, f"to:{delivery}:{number}:{target}"), seal[2:])
 
 
-def _mac(key: bytes, text: str) -> str:
-    digest = blake2s(text.encode("utf-8", "surrogatepass"), key=key, digest_size=_MAC_BYTES)
+def _keyed(key: bytes) -> blake2s:
+    """Ready to be copied for each MAC: taking up the key is a third of a short one's work."""
+    return blake2s(key=key, digest_size=_MAC_BYTES)
+
+
+def _mac(keyed: blake2s, text: str) -> str:
+    digest = keyed.copy()
+    digest.update(text.encode("utf-8", "surrogatepass"))
     return b2a_base64(digest.digest(), newline=False).translate(_URL_SAFE).decode()
 
 

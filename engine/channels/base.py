@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from engine.smtp_replies import ReplyKind
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """One letter, ready for the wire."""
 
     delivery: str  # its public id
@@ -17,8 +17,7 @@ class Envelope:
     body: bytes  # headers and content with CRLF line ends, not dot-stuffed
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """The other side took responsibility."""
 
     reply: str

@@ -85,13 +85,14 @@ async def transact(
     `written`: its opening went out with the letter before. `following`, the opening of the next one, is sent along
     with whatever ends this one.
     """
-    offer = _offer_together if pipelining else _offer_step_by_step
-    try:
-        refusal = await offer(wire, letter.opening, written)
-    except BrokenConnection as broken:
-        return Refused(broken.detail, False, broken.phase, ReplyKind.CONNECTION), False
-    if refusal is not None:
-        return _refused(refusal.reply, refusal.phase), await _recover(wire, refusal, following)
+    if not (written and wire.consume(_GO_AHEAD)):
+        offer = _offer_together if pipelining else _offer_step_by_step
+        try:
+            refusal = await offer(wire, letter.opening, written)
+        except BrokenConnection as broken:
+            return Refused(broken.detail, False, broken.phase, ReplyKind.CONNECTION), False
+        if refusal is not None:
+            return _refused(refusal.reply, refusal.phase), await _recover(wire, refusal, following)
     if on_transmit is not None:
         on_transmit(letter.place)
     return await _hand_over(wire, letter.body, following)
@@ -101,8 +102,6 @@ async def _offer_together(wire: Wire, opening: bytes, written: bool) -> _No | No
     """The three commands in one write; every reply is read, whatever the first one says."""
     if not written:
         await wire.send(opening, "mail")
-    elif wire.consume(_GO_AHEAD):
-        return None
     refusal: _No | None = None
     for phase, wanted in _STEPS:
         try:

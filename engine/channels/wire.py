@@ -9,7 +9,6 @@ import socket
 import ssl
 import sys
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 _LINE_LIMIT = 8_192  # octets; RFC 5321 §4.5.3.1.5 allows 512, real servers go beyond
@@ -83,6 +82,9 @@ class Wire:
         self._waiter: asyncio.Future[bool] | None = (
             None  # its result: whether something came in time
         )
+        self._deadline = 0.0  # of the waiter
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings = 0.0  # when the timer does
         self._loop.add_reader(connected.fileno(), self._arrived)
 
     @property
@@ -115,8 +117,7 @@ class Wire:
         sent = 0
         while sent < len(data):
             try:
-                piece = memoryview(data)[sent : sent + self._at_once]
-                sent += self._socket.send(piece)
+                sent += self._socket.send(data[sent : sent + self._at_once])
             except _WOULD_BLOCK:
                 if not await self._writable(self._timeouts.body):
                     detail = f"no progress within {self._timeouts.body:g} s"
@@ -157,6 +158,9 @@ class Wire:
         return not self.unread and not self._ended
 
     def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._socket.fileno() >= 0:
             self._loop.remove_reader(self._socket.fileno())
         with contextlib.suppress(OSError):
@@ -198,19 +202,41 @@ class Wire:
                 raise BrokenConnection(phase, "unreadable reply: a line without an end")
             if self._ended:
                 raise BrokenConnection(phase, self._ended)
-            if not await self._something(deadline):
+            # The loop may have been held up: what came in time may lie in the kernel, still unread.
+            if not await self._something(deadline) and not self._has_more():
                 raise BrokenConnection(phase, f"no reply within {patience:g} s")
         return end
 
+    def _has_more(self) -> bool:
+        before = len(self._buffer) - self._at
+        self._arrived()
+        return bool(self._ended) or len(self._buffer) - self._at > before
+
     async def _something(self, deadline: float) -> bool:
         """Wait until something has arrived; False when the time is up first."""
-        self._waiter = self._loop.create_future()
-        timer = self._loop.call_at(deadline, partial(self._wake, came=False))
+        self._waiter, self._deadline = self._loop.create_future(), deadline
+        if self._timer is None or self._rings > deadline:
+            self._set_timer()
         try:
             return await self._waiter
         finally:
-            timer.cancel()
             self._waiter = None
+
+    def _set_timer(self) -> None:
+        """One timer for many waits, as most of them end long before it rings: it then goes by the latest deadline."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rings = self._deadline
+        self._timer = self._loop.call_at(self._rings, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._waiter is None:
+            return
+        if self._loop.time() < self._deadline:
+            self._set_timer()
+        else:
+            self._wake(came=False)
 
     async def _writable(self, patience: float) -> bool:
         """Wait until the kernel takes more; False when the time is up first."""

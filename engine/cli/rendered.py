@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -109,15 +109,14 @@ def data_of(session: Session, definition: Campaign | Care, ref: str) -> MessageD
         is_dormant = trigger is not None and trigger.kind == "dormant"
         order = _latest_order(connection, found.id, completed=is_dormant) if wanted else None
         items = _items(connection, order) if order else []
-    data = replace(
-        sample_data(session),
+    data = sample_data(session)._replace(
         customer=customer_context(found._asdict()),
         order=order_context(order) if order else None,
         items=items,
     )
     if wanted and order is None:
         session.note(f"customer {ref} has no order: a made-up one stands in for it")
-        return replace(sample_data(session), customer=data.customer)
+        return sample_data(session)._replace(customer=data.customer)
     return data
 
 
@@ -125,7 +124,7 @@ def sample_data(session: Session) -> MessageData:
     """A made-up customer with a made-up order."""
     host = message_host(session.settings)
     sample = samples(tracked=False)[0]
-    return replace(sample, delivery=NOBODY, message_id=f"<{NOBODY}@{host}>", now=session.now())
+    return sample._replace(delivery=NOBODY, message_id=f"<{NOBODY}@{host}>", now=session.now())
 
 
 def email_compiler(session: Session, definition: Campaign | Care) -> EmailCompiler:

@@ -56,8 +56,7 @@ def _email(
     marked = replace(step, email=replace(step.email, subject=MARK + step.email.subject))
     compiler = email_compiler(session, replace(definition, steps=(marked,)))
     body = compiler.compile(marked, data.customer["language"]).compose(
-        replace(
-            data,
+        data._replace(
             customer={**data.customer, "email": to},
             # Mailboxes drop a second message of one id, and a test is often repeated.
             message_id=f"<test.{new_public_id()}@{message_host(session.settings)}>",
@@ -76,7 +75,7 @@ def _sms(
         raise ConfigurationError("no SMS gateway: set sms.gateway in yanshu.toml")
     from engine.channels.sms_development import DevelopmentGateway  # brings an HTTP client along
 
-    addressed = replace(data, customer={**data.customer, "phone": to})
+    addressed = data._replace(customer={**data.customer, "phone": to})
     sms = (
         sms_compiler(session, definition).compile(step, data.customer["language"]).render(addressed)
     )

@@ -19,10 +19,18 @@ IDLE_SECONDS = 0.5
 
 @dataclass
 class Batch:
-    """Letters that connections pull from, and the count by which the claimer knows that all are done with."""
+    """One batch in hand, and the count by which whoever asked for it knows that all its letters are done with."""
 
-    left: int
-    done: threading.Event = field(default_factory=threading.Event)  # the claimer is another thread
+    name: str
+    size: int = 0
+    left: int = 0
+    done: threading.Event = field(default_factory=threading.Event)  # who asked for it is another thread
+
+    def began(self, size: int) -> None:
+        """So many letters of it are ours."""
+        self.size = self.left = size
+        if not size:
+            self.done.set()
 
     def finish(self, count: int) -> None:
         self.left -= count
@@ -59,23 +67,22 @@ class Lane:
         self._jobs.clear()
         return left
 
-    def has_due(self, now: datetime) -> bool:
-        return not self._closed and bool(self._jobs) and self._jobs[0].letter.row.send_at <= now
+    def due(self, now: datetime) -> list[Job]:
+        """The next window that may go by now; empty where there is none."""
+        window: list[Job] = []
+        jobs = self._jobs
+        while not self._closed and jobs and len(window) < WINDOW and jobs[0].letter.row.send_at <= now:
+            window.append(jobs.popleft())
+        return window
 
     async def take(self, now: Callable[[], datetime]) -> list[Job] | None:
         """The next window that may go by now; waits for one. None when the lane is closed."""
         while not self._closed:
-            window = self._due(now())
+            window = self.due(now())
             if window:
                 return window
             await self._change(self._patience(now()))
         return None
-
-    def _due(self, now: datetime) -> list[Job]:
-        window: list[Job] = []
-        while self._jobs and len(window) < WINDOW and self._jobs[0].letter.row.send_at <= now:
-            window.append(self._jobs.popleft())
-        return window
 
     def _patience(self, now: datetime) -> float | None:
         if not self._jobs:

@@ -1,16 +1,15 @@
 """The worker's pen: every change of a delivery's state while it is being sent, in group commits.
 
 Each connection asks for the same thing again and again: "record what became of my last window, and mark my next one
-as `sending`". One thread writes what all connections of the process ask for in a single transaction, so that four
-connections cost one commit. A window is never transmitted before its mark is committed.
+as `sending`". What all connections of the process ask for at about the same time is written in a single transaction,
+so that eight connections cost one commit. A window is never transmitted before its mark is committed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,7 +25,9 @@ from engine.store.session import Store, insert_ignoring, waits_out_an_outage
 from engine.store.tables import Engagement, State, attempts, deliveries, engagements, runs
 
 _log = structlog.get_logger()
-_MOST_AT_ONCE = 64
+_GATHER_SECONDS = 0.02
+"""How long a connection waits at most for the others to join its commit. A window takes several times as long with a
+relay that is not on this machine, and connections that were served together end together."""
 _HANDED_OVER = ("sending", "uncertain")
 IN_HAND = deliveries.c.batch.is_not(None)
 """Queued or sending: the few rows that the index of batches holds, however large the table."""
@@ -63,18 +64,28 @@ class _Request:
 
 
 class Ledger:
-    """Group commits for one worker process, asked for from its event loop, made in a thread of its own."""
+    """Group commits for one worker process, asked for and made in its event loop.
+
+    A commit holds the loop up for its milliseconds, on purpose: in a thread of its own it waits for the interpreter at
+    every row, and what the relay says meanwhile lies in the kernel's buffers (docs/decisions/011).
+    """
 
     def __init__(self, store: Store, clock: Clock, worker: str, message_host: str) -> None:
         self._store, self._clock, self._worker = store, clock, worker
         self._host = message_host
-        self._waiting: deque[_Request] = deque()
-        self._pen = ThreadPoolExecutor(1, thread_name_prefix="ledger")
-        self._writing: asyncio.Task[None] | None = None
+        self._waiting: list[_Request] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._busy = 0  # connections that have letters in hand: each will ask soon
 
-    def stop(self) -> None:
-        """Write what was asked for so far, then end."""
-        self._pen.shutdown()
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """For as long as a connection has letters in hand: the others' commits wait a little for it."""
+        self._busy += 1
+        try:
+            yield
+        finally:
+            self._busy -= 1
+            self._commit_if_complete()
 
     async def turn(
         self,
@@ -86,31 +97,35 @@ class Ledger:
         """Record results, hold the runs in `blocked` (id → reason), put off what cannot go, mark `begin` as sending;
         committed on return.
 
-        Returns the ids that are really ours to send, with their attempt number: what an operator paused or another
-        process recovered in the meantime is not among them.
+        Returns the ids that are really ours to send (others' of the same commit too), with their attempt number: what an
+        operator paused or another process recovered in the meantime is not among them.
         """
         loop = asyncio.get_running_loop()
         request = _Request(results, begin, blocked or {}, put_off, loop.create_future())
         self._waiting.append(request)
-        if self._writing is None or self._writing.done():
-            self._writing = loop.create_task(self._write_on())
+        if self._timer is None:
+            self._timer = loop.call_later(_GATHER_SECONDS, self._commit_all)
+        self._commit_if_complete()
         return await request.began
 
-    async def _write_on(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiting:
-            requests = [
-                self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_AT_ONCE))
-            ]
-            try:
-                began = await loop.run_in_executor(self._pen, self._commit, requests)
-            except Exception as error:
-                _log.error("ledger.failed", error=str(error))
-                for request in requests:
-                    request.began.set_exception(error)
-            else:
-                for request in requests:
-                    request.began.set_result({n: began[n] for n in request.begin if n in began})
+    def _commit_if_complete(self) -> None:
+        if self._waiting and len(self._waiting) >= self._busy:
+            self._commit_all()
+
+    def _commit_all(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        requests, self._waiting = self._waiting, []
+        try:
+            began = self._commit(requests)
+        except Exception as error:
+            _log.error("ledger.failed", error=str(error))
+            for request in requests:
+                request.began.set_exception(error)
+        else:
+            for request in requests:
+                request.began.set_result(began)
 
     @waits_out_an_outage
     def _commit(self, requests: Sequence[_Request]) -> Mapping[int, int]:
@@ -142,7 +157,7 @@ class Ledger:
                 "worker": self._worker,
             },
         )
-        return {row.id: row.attempts for row in rows}
+        return {number: attempts for number, attempts in rows}
 
     def _put_off(self, connection: Connection, put_off: PutOff | None) -> None:
         if put_off is None or not put_off.ids:

@@ -31,18 +31,38 @@ from engine.store.catalog import Version
 from engine.store.tables import customers, deliveries, order_items, orders
 from engine.tokens import Signer
 
-_ROW = (
-    deliveries.c.id, deliveries.c.public_id, deliveries.c.run_id, deliveries.c.customer_id,
-    deliveries.c.order_id, deliveries.c.digest, deliveries.c.channel, deliveries.c.channel_index,
-    deliveries.c.address_hash, deliveries.c.attempts, deliveries.c.not_after, deliveries.c.send_at,
-)  # fmt: skip
-_CUSTOMER = tuple(customers.c[name] for name in ("id", *CUSTOMER_COLUMNS))
+class Row(NamedTuple):
+    """What the sending needs of a delivery's row."""
+
+    id: int
+    public_id: str
+    run_id: int
+    customer_id: int
+    order_id: int | None
+    digest: str
+    channel: str
+    channel_index: int
+    address_hash: str | None
+    attempts: int
+    not_after: datetime
+    send_at: datetime
+
+
+_WIDTH = len(Row._fields)
+_QUERY = (
+    select(
+        *(deliveries.c[name] for name in Row._fields),
+        *(customers.c[name] for name in CUSTOMER_COLUMNS),
+    )
+    .join(customers, customers.c.id == deliveries.c.customer_id)
+    .order_by(deliveries.c.send_at, deliveries.c.id)
+)
 
 
 class Letter(NamedTuple):
-    """One claimed delivery, not rendered yet. `row` holds what the sending needs of the delivery's row."""
+    """One claimed delivery, not rendered yet. `customer`, `order` and `items` are what a template sees of them."""
 
-    row: Any
+    row: Row
     version: Version
     customer: Mapping[str, Any]
     order: Mapping[str, Any] | None
@@ -62,50 +82,42 @@ def load_letters(
     connection: Connection, batch: str, worker: str, version_of: Mapping[str, Version]
 ) -> list[Letter]:
     """The rows of a batch that this worker claimed, in the order in which they may go. `version_of` is by digest."""
-    rows = connection.execute(
-        select(*_ROW)
-        .where(
+    found = connection.execute(
+        _QUERY.where(
             deliveries.c.batch == batch,
             deliveries.c.worker == worker,
             deliveries.c.state == "queued",
         )
-        .order_by(deliveries.c.send_at, deliveries.c.id)
     ).all()
-    people = _customers(connection, batch)
+    rows = [Row._make(values[:_WIDTH]) for values in found]
+    people = [customer_context(dict(zip(CUSTOMER_COLUMNS, values[_WIDTH:], strict=True))) for values in found]
     bought = _orders(connection, {row.order_id for row in rows if row.order_id is not None})
     contents = _items(connection, bought)
     return [
         Letter(
             row,
             version_of[row.digest],
-            people[row.customer_id],
+            customer,
             bought.get(row.order_id),
             contents.get(row.order_id, ()),
         )
-        for row in rows
+        for row, customer in zip(rows, people, strict=True)
     ]
 
 
-def _customers(connection: Connection, batch: str) -> Mapping[int, Mapping[str, Any]]:
-    rows = connection.execute(
-        select(*_CUSTOMER)
-        .join(deliveries, deliveries.c.customer_id == customers.c.id)
-        .where(deliveries.c.batch == batch)
-    )
-    return {row.id: row._asdict() for row in rows}
-
-
-def _orders(connection: Connection, ids: Iterable[int]) -> Mapping[int, Mapping[str, Any]]:
+def _orders(connection: Connection, ids: Iterable[int]) -> Mapping[int | None, Mapping[str, Any]]:
     wanted = list(ids)
     if not wanted:
         return {}
     rows = connection.execute(select(orders).where(orders.c.id.in_(wanted)))
-    return {row.id: row._asdict() for row in rows}
+    return {row.id: order_context(row._asdict()) for row in rows}
 
 
-def _items(connection: Connection, ids: Iterable[int]) -> Mapping[int, Sequence[Mapping[str, Any]]]:
+def _items(
+    connection: Connection, ids: Iterable[int | None]
+) -> Mapping[int | None, Sequence[Mapping[str, Any]]]:
     wanted = list(ids)
-    found: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
+    found: dict[int | None, list[Mapping[str, Any]]] = defaultdict(list)
     if wanted:
         query = select(order_items).where(order_items.c.order_id.in_(wanted))
         for row in connection.execute(query.order_by(order_items.c.position)):
@@ -124,13 +136,9 @@ class Writer:
 
     def render(self, letter: Letter, now: datetime) -> Rendered:
         """The envelope for the wire. Raises RenderingError on the customer's data or a broken template."""
+        public_id = letter.row.public_id
         data = MessageData(
-            delivery=letter.row.public_id,
-            message_id=f"<{letter.row.public_id}@{self._host}>",
-            customer=customer_context(letter.customer),
-            order=order_context(letter.order) if letter.order is not None else None,
-            items=letter.items,
-            now=now,
+            public_id, f"<{public_id}@{self._host}>", letter.customer, letter.order, letter.items, now
         )
         if letter.row.channel == "sms":
             return self._render_sms(letter, data)
@@ -147,15 +155,10 @@ class Writer:
                 version.definition,
                 timezone=self._timezone,
             )
-        compiled = compiler.compile(letter.step, letter.customer["language"])
-        body = compiled.compose(data)
-        envelope = Envelope(
-            letter.row.public_id,
-            envelope_sender(self._settings, letter.step),
-            letter.customer["email"],
-            body,
-        )
-        return Rendered(envelope, None)
+        customer, step = letter.customer, letter.step
+        body = compiler.compile(step, customer["language"]).compose(data)
+        sender = envelope_sender(self._settings, step)
+        return Rendered(Envelope(data.delivery, sender, customer["email"], body), None)
 
     def _render_sms(self, letter: Letter, data: MessageData) -> Rendered:
         compiler = self._sms.get(letter.row.digest)

@@ -19,14 +19,13 @@ _HUNGRY = 8  # below limit / 8 the workers are about to run dry
 @dataclass
 class Pace:
     """Measures the workers by how the queue shrinks. Where they ran dry, nothing says how fast they could be: the
-    limit doubles; otherwise it follows the measured rate."""
+    limit doubles at once; otherwise it follows the measured rate."""
 
     clock: Callable[[], float] = time.monotonic
     limit: int = LEAST
     _since: float | None = None
     _outstanding: int = 0
     _admitted: int = 0
-    _ran_dry: bool = False
     _rate: float = 0.0
 
     def room(self, outstanding: int) -> int:
@@ -35,27 +34,20 @@ class Pace:
         now = self.clock()
         if self._since is None:
             self._since, self._outstanding = now, outstanding
-        self._ran_dry = self._ran_dry or (
-            self._admitted > 0 and outstanding <= self.limit // _HUNGRY
-        )
-        if now - self._since >= _MEASURED_OVER:
-            self._learn(outstanding, now - self._since)
-            self._since, self._outstanding, self._admitted, self._ran_dry = (
-                now,
-                outstanding,
-                0,
-                False,
-            )
+        ran_dry = self._admitted > 0 and outstanding <= self.limit // _HUNGRY
+        if ran_dry or now - self._since >= _MEASURED_OVER:
+            self._learn(outstanding, max(now - self._since, 0.001), ran_dry=ran_dry)
+            self._since, self._outstanding, self._admitted = now, outstanding, 0
         return self.limit - outstanding if outstanding <= self.limit // 2 else 0
 
     def admitted(self, count: int) -> None:
         self._admitted += count
 
-    def _learn(self, outstanding: int, seconds: float) -> None:
+    def _learn(self, outstanding: int, seconds: float, *, ran_dry: bool) -> None:
         done = self._outstanding + self._admitted - outstanding
         if done <= 0:
             return
         rate = done / seconds
         self._rate = rate if not self._rate else _SMOOTHING * rate + (1 - _SMOOTHING) * self._rate
-        wanted = self.limit * 2 if self._ran_dry else int(self._rate * AHEAD_SECONDS)
+        wanted = self.limit * 2 if ran_dry else int(self._rate * AHEAD_SECONDS)
         self.limit = min(MOST, max(LEAST, wanted))

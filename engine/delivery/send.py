@@ -47,8 +47,8 @@ class Transport(Protocol):
 class Sender:
     """Everything that one worker process sends with. `transports`: per channel, one factory call per connection.
 
-    All connections live in one event loop, in one thread: handing the interpreter around between a thread for each of
-    them cost more than the sending. `failed` is set where a connection broke unexpectedly: the process has to stop then.
+    All connections and the database live in one event loop, in one thread: handing the interpreter around between
+    threads cost more than the sending. `failed` is set where something broke unexpectedly: the process has to stop then.
     """
 
     def __init__(
@@ -91,23 +91,27 @@ class Sender:
 
         Returns how many letters this worker took up: 0 where the batch was taken before, or is no longer queued.
         """
+        work = Batch(batch)
         if self._stopping.is_set():
             return 0
-        letters = self._claim(batch)
-        if not letters:
-            return 0
-        work = Batch(left=len(letters))
         try:
-            self._loop.call_soon_threadsafe(self._take_up, letters, work)
+            self._loop.call_soon_threadsafe(self._take_up, work)
         except (
             RuntimeError
         ):  # the loop has ended meanwhile: the dispatcher takes the rows back from a retired worker
             return 0
         while not work.done.wait(IDLE_SECONDS) and not self._ended.is_set():
             pass
-        return len(letters)
+        return work.size
 
-    def _take_up(self, letters: Sequence[Letter], work: Batch) -> None:
+    def _take_up(self, work: Batch) -> None:
+        try:
+            letters = self._claim(work.name)
+        except Exception:
+            _log.exception("send.claim_failed", batch=work.name)
+            self.failed.set()
+            return
+        work.began(len(letters))
         for channel, lane in self._lanes.items():
             mine = [Job(letter, work) for letter in letters if letter.row.channel == channel]
             if mine:
@@ -127,7 +131,6 @@ class Sender:
                 for make in makers
             )
         )
-        self._ledger.stop()
         for lane in self._lanes.values():
             for job in lane.drain():
                 job.batch.finish(1)
@@ -195,13 +198,11 @@ class Sender:
         return load_letters(connection, batch, self._worker, versions)
 
     async def _carry(self, lane: Lane, transport: Transport) -> None:
-        """One connection's life: window after window, recording the last one as it marks the next."""
-        results: list[Result] = []
+        """One connection's life: window after window until the lane is closed."""
         try:
-            while (window := await self._next_window(lane, results)) is not None:
-                results = await self._hand_over(lane, transport, window, results)
-            if results:
-                await self._ledger.turn(results)
+            while (window := await lane.take(self._clock.now)) is not None:
+                with self._ledger.busy():
+                    await self._carry_on(lane, transport, window)
         except Exception:
             # Nothing that this connection had marked can be trusted now: the process must end, so that its lease does,
             # and recovery takes up its rows.
@@ -210,11 +211,14 @@ class Sender:
         finally:
             await transport.close()
 
-    async def _next_window(self, lane: Lane, results: list[Result]) -> list[Job] | None:
-        if results and not lane.has_due(self._clock.now()):
+    async def _carry_on(self, lane: Lane, transport: Transport, window: list[Job]) -> None:
+        """As long as letters are due: each window's results are recorded together with the next one's mark."""
+        results: list[Result] = []
+        while window:
+            results = await self._hand_over(lane, transport, window, results)
+            window = lane.due(self._clock.now())
+        if results:
             await self._ledger.turn(results)
-            results.clear()
-        return await lane.take(self._clock.now)
 
     async def _hand_over(
         self, lane: Lane, transport: Transport, window: list[Job], results: Sequence[Result]
@@ -269,7 +273,7 @@ class Sender:
             try:
                 rendered.append((job, self._writer.render(job.letter, now)))
             except RenderingError as error:
-                blocked[row.run_id] = f"customer {job.letter.customer['ref']}: {error}"
+                blocked[row.run_id] = f"customer {job.letter.customer['id']}: {error}"
                 _log.error("send.template_failed", run=row.run_id, delivery=row.public_id)
         return [
             (job, letter) for job, letter in rendered if job.letter.row.run_id not in blocked
@@ -302,17 +306,9 @@ class Sender:
 
 
 def _sent(letter: Letter, rendered: Rendered, attempt: int) -> Sent:
-    row = letter.row
+    row, step = letter.row, letter.step
+    resend = letter.version.definition.on_uncertain == "resend"
     return Sent(
-        id=row.id,
-        customer_id=row.customer_id,
-        run_id=row.run_id,
-        attempt=attempt,
-        channel=row.channel,
-        address_hash=row.address_hash,
-        channel_index=row.channel_index,
-        channels=letter.step.channels,
-        not_after=row.not_after,
-        resend_uncertain=letter.version.definition.on_uncertain == "resend",
-        parts=rendered.parts,
-    )
+        row.id, row.customer_id, row.run_id, attempt, row.channel, row.address_hash,
+        row.channel_index, step.channels, row.not_after, resend, rendered.parts,
+    )  # fmt: skip

@@ -7,9 +7,8 @@ print as nothing. The internal key of a row never gets in: `id` is the shop's ow
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.settings import Settings
 
@@ -53,8 +52,7 @@ NOT_YET = frozenset({"coupon"})
 """Names that the design promises and this version does not fill."""
 
 
-@dataclass(frozen=True, slots=True)
-class MessageData:
+class MessageData(NamedTuple):
     """Everything that varies between two messages of one compiled template.
 
     `delivery` is the public id, `message_id` stands in the header as given (with or without angle brackets), `now` is

@@ -125,18 +125,19 @@ class CompiledEmail:
 
     def _values(self, data: MessageData) -> Values:
         workshop, delivery = self._workshop, data.delivery
+        sign = workshop.signer.sign
         values: Values = {
             **workshop.reader.html.globals,
             **message_context(data, workshop.shop),
             DELIVERY: delivery,
+            UNSUBSCRIBE: sign(Purpose.UNSUBSCRIBE, delivery),
         }
-        values[UNSUBSCRIBE] = workshop.signer.sign(Purpose.UNSUBSCRIBE, delivery)
         if data.tracked:
-            values[TRACK] = workshop.signer.sign(Purpose.TRACK, delivery)
+            values[TRACK] = sign(Purpose.TRACK, delivery)
         if VIEW in self._names:
-            values[VIEW] = workshop.signer.sign(Purpose.VIEW, delivery)
+            values[VIEW] = sign(Purpose.VIEW, delivery)
         if "links" in self._names:
-            values["links"] = self._workshop.links(delivery)
+            values["links"] = workshop.links(delivery)
         values["subject"] = self._subject.text(values)
         if "preheader" in self._names:
             values["preheader"] = self._preheader.text(values)

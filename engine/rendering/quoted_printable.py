@@ -22,6 +22,7 @@ from engine.rendering.links import TOKENS
 
 SOFT_BREAK = "=\r\n"
 TOKEN_CHARS = 39
+_DOT = ord(".")
 _SHORT = 40  # characters of a value worth keeping
 _LINE = 75  # and one for the `=` of a soft line break
 _PLAIN_VALUE = re.compile(r"[ -<>-~]{1,74}").fullmatch
@@ -156,7 +157,10 @@ class _Encoding:
         for index, byte in enumerate(data):
             # White space at the end of a line would be lost on the way (RFC 2045 §6.7 (3)).
             exposed = byte in b" \t" and ends_here and index == len(data) - 1
-            piece = f"={byte:02X}" if exposed or not _is_literal(byte) else chr(byte)
+            # A line that begins with a dot would have to be stuffed, message by message (RFC 5321 §4.5.2).
+            dot = byte == _DOT and self._column in (0, _LINE)
+            literal = _is_literal(byte) and not (exposed or dot)
+            piece = chr(byte) if literal else f"={byte:02X}"
             if self._column + len(piece) > _LINE:
                 pieces.append(SOFT_BREAK)
                 self._column = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -120,10 +121,17 @@ def _sqlite_engine(url: str) -> Engine:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         except OSError as error:
             raise StoreError(f"database: {error.filename or path}: {error.strerror}") from error
-    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000})
+    engine = create_engine(
+        url, json_deserializer=_read_json, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000}
+    )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _read_json(text: str) -> Any:
+    """Most customers have no attributes: their `{}` is worth no parser."""
+    return {} if text == "{}" else json.loads(text)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -151,6 +159,7 @@ def _postgresql_engine(url: str) -> Engine:
         )
     return create_engine(
         parsed.set(drivername="postgresql+psycopg"),
+        json_deserializer=_read_json,
         pool_pre_ping=True,
         pool_size=10,
         connect_args={"connect_timeout": 10, "options": "-c timezone=UTC"},
