@@ -87,13 +87,13 @@ def send_test(
     step: Step = None,
 ) -> int:
     """Send one message to yourself, marked as a test, untracked and not counted."""
-    from engine.channels.base import Accepted
+    from engine.channels.base import Accepted, Unknown
     from engine.cli.trial import send
 
     session = Session.of(ctx)
     outcome = send(session, name, to, customer, step)
     is_sent = isinstance(outcome, Accepted)
-    said = outcome.detail if hasattr(outcome, "detail") else outcome.reply
+    said = outcome.detail if isinstance(outcome, Unknown) else outcome.reply
     session.answer(
         {"to": to, "sent": is_sent, "reply": said},
         lambda: f"{to}: {'sent' if is_sent else 'not sent'}: {said}",

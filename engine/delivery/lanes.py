@@ -24,7 +24,9 @@ class Batch:
     name: str
     size: int = 0
     left: int = 0
-    done: threading.Event = field(default_factory=threading.Event)  # who asked for it is another thread
+    done: threading.Event = field(
+        default_factory=threading.Event
+    )  # who asked for it is another thread
 
     def began(self, size: int) -> None:
         """So many letters of it are ours."""
@@ -71,7 +73,9 @@ class Lane:
         """The next window that may go by now; empty where there is none."""
         window: list[Job] = []
         jobs = self._jobs
-        while not self._closed and jobs and len(window) < WINDOW and jobs[0].letter.row.send_at <= now:
+        while (
+            not self._closed and jobs and len(window) < WINDOW and jobs[0].letter.row.send_at <= now
+        ):
             window.append(jobs.popleft())
         return window
 

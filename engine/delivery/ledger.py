@@ -157,7 +157,7 @@ class Ledger:
                 "worker": self._worker,
             },
         )
-        return {number: attempts for number, attempts in rows}
+        return dict(rows.tuples().all())
 
     def _put_off(self, connection: Connection, put_off: PutOff | None) -> None:
         if put_off is None or not put_off.ids:

@@ -31,6 +31,7 @@ from engine.store.catalog import Version
 from engine.store.tables import customers, deliveries, order_items, orders
 from engine.tokens import Signer
 
+
 class Row(NamedTuple):
     """What the sending needs of a delivery's row."""
 
@@ -90,7 +91,10 @@ def load_letters(
         )
     ).all()
     rows = [Row._make(values[:_WIDTH]) for values in found]
-    people = [customer_context(dict(zip(CUSTOMER_COLUMNS, values[_WIDTH:], strict=True))) for values in found]
+    people = [
+        customer_context(dict(zip(CUSTOMER_COLUMNS, values[_WIDTH:], strict=True)))
+        for values in found
+    ]
     bought = _orders(connection, {row.order_id for row in rows if row.order_id is not None})
     contents = _items(connection, bought)
     return [
@@ -131,34 +135,39 @@ class Writer:
     def __init__(self, settings: Settings, signer: Signer, timezone: str) -> None:
         self._settings, self._signer, self._timezone = settings, signer, timezone
         self._host = message_host(settings)
-        self._email: dict[str, EmailCompiler] = {}
+        self._email: dict[str, tuple[EmailCompiler, str]] = {}  # with the envelope's sender
         self._sms: dict[str, SmsCompiler] = {}
 
     def render(self, letter: Letter, now: datetime) -> Rendered:
         """The envelope for the wire. Raises RenderingError on the customer's data or a broken template."""
         public_id = letter.row.public_id
         data = MessageData(
-            public_id, f"<{public_id}@{self._host}>", letter.customer, letter.order, letter.items, now
+            public_id,
+            f"<{public_id}@{self._host}>",
+            letter.customer,
+            letter.order,
+            letter.items,
+            now,
         )
         if letter.row.channel == "sms":
             return self._render_sms(letter, data)
         return self._render_email(letter, data)
 
     def _render_email(self, letter: Letter, data: MessageData) -> Rendered:
-        compiler = self._email.get(letter.row.digest)
-        if compiler is None:
-            version = letter.version
-            compiler = self._email[letter.row.digest] = EmailCompiler(
-                self._settings,
-                self._signer,
-                version.files,
-                version.definition,
-                timezone=self._timezone,
-            )
-        customer, step = letter.customer, letter.step
-        body = compiler.compile(step, customer["language"]).compose(data)
-        sender = envelope_sender(self._settings, step)
+        found = self._email.get(letter.row.digest)
+        if found is None:
+            found = self._email[letter.row.digest] = self._email_compiler(letter)
+        compiler, sender = found
+        customer = letter.customer
+        body = compiler.compile(letter.step, customer["language"]).compose(data)
         return Rendered(Envelope(data.delivery, sender, customer["email"], body), None)
+
+    def _email_compiler(self, letter: Letter) -> tuple[EmailCompiler, str]:
+        files, definition = letter.version.files, letter.version.definition
+        compiler = EmailCompiler(
+            self._settings, self._signer, files, definition, timezone=self._timezone
+        )
+        return compiler, envelope_sender(self._settings, letter.step)
 
     def _render_sms(self, letter: Letter, data: MessageData) -> Rendered:
         compiler = self._sms.get(letter.row.digest)

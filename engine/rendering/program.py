@@ -19,10 +19,14 @@ class _Context(Context):
     """Jinja's context of a template without blocks. Jinja takes three times as long, and a message needs three."""
 
     def __init__(
-        self, environment: jinja2.Environment, values: dict[str, Any], globals_keys: set[str]
+        self,
+        environment: jinja2.Environment,
+        evaluation: EvalContext,
+        values: dict[str, Any],
+        globals_keys: set[str],
     ) -> None:
         self.parent, self.vars, self.blocks = values, {}, {}
-        self.environment, self.eval_ctx = environment, EvalContext(environment)
+        self.environment, self.eval_ctx = environment, evaluation
         self.name, self.exported_vars, self.globals_keys = None, set(), globals_keys
 
 
@@ -40,6 +44,9 @@ class Program:
         code = environment.compile(tree)
         template = Template.from_code(environment, code, environment.globals)
         self._environment, self._globals_keys = environment, set(environment.globals)
+        # `{% autoescape %}` changes the evaluation context for the length of its block, also where that block fails.
+        changes = any(tree.find_all(nodes.EvalContextModifier))
+        self._evaluation = None if changes else EvalContext(environment)
         self._root = template.root_render_func
         self._root.__globals__[POSITION] = position
 
@@ -48,7 +55,8 @@ class Program:
 
         Raises what the template's expressions raise (`error_position` finds the line).
         """
-        return self._root(_Context(self._environment, values, self._globals_keys))
+        evaluation = self._evaluation or EvalContext(self._environment)
+        return self._root(_Context(self._environment, evaluation, values, self._globals_keys))
 
     def render(self, values: dict[str, Any]) -> str:
         """The output as a string."""

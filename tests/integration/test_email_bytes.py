@@ -105,7 +105,5 @@ def test_an_address_that_is_none_holds_the_message_back(address: str) -> None:
 
 @pytest.mark.parametrize("identity", ["<a@b>\r\nBcc: x@y", "", "<=?a?=\x00>"])
 def test_an_impossible_message_id_holds_the_message_back(identity: str) -> None:
-    from dataclasses import replace
-
     with pytest.raises(RenderingError, match="cannot be a Message-ID"):
-        EMAIL.compose(replace(message(), message_id=identity))
+        EMAIL.compose(message()._replace(message_id=identity))
