@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -23,6 +23,8 @@ from engine.errors import ConfigurationError, did_you_mean
 
 PROJECT_FILE = "yanshu.toml"
 _PREFIX = "YANSHU_"
+SHORTEST_TOKEN = 24
+"""Of the push API: what `openssl rand` or a password manager makes is longer; a word that somebody thought of is not."""
 
 
 class _Section(BaseModel):
@@ -65,6 +67,27 @@ class SmsSettings(_Section):
 class WebSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8025, ge=1, le=65535)
+
+
+class ApiSettings(_Section):
+    """The push API; off without a token. `token`: one, or several with blanks between, each for a system of its own."""
+
+    token: str = Field(default="", repr=False)
+    requests_per_minute: int = Field(default=600, ge=1, le=1_000_000)
+
+    @field_validator("token")
+    @classmethod
+    def _is_strong(cls, given: str) -> str:
+        for token in given.split():
+            if len(token) < SHORTEST_TOKEN:
+                raise ValueError(f"a token has {SHORTEST_TOKEN} characters at least")
+            if not (token.isascii() and token.isprintable()):
+                raise ValueError("a token is of visible ASCII characters")
+        return given
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        return tuple(self.token.split())
 
 
 class InboxSettings(_Section):
@@ -123,6 +146,7 @@ class Settings(BaseSettings):
     smtp: SmtpSettings = SmtpSettings()
     sms: SmsSettings = SmsSettings()
     web: WebSettings = WebSettings()
+    api: ApiSettings = ApiSettings()
     inbox: InboxSettings = InboxSettings()
     worker: WorkerSettings = WorkerSettings()
 

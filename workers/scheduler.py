@@ -5,11 +5,13 @@ Any number may run; the dispatcher's lease lets one of them admit. Planning is i
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import signal
 import socket
 import threading
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
@@ -20,17 +22,21 @@ from sqlalchemy import func, select
 from engine.clock import Clock
 from engine.customers.membership_evaluation import ensure_evaluated
 from engine.customers.profile import ensure_fresh
+from engine.customers.push.wake import read_note, take_note_away
 from engine.delivery.dispatch import Dispatcher, next_look
 from engine.delivery.ledger import IN_HAND
-from engine.planning.expansion import close_finished, expand, horizon
+from engine.errors import StoreError
+from engine.planning.expansion import close_finished, expand, expand_for, horizon
 from engine.settings import Settings
 from engine.store.catalog import CatalogReader
-from engine.store.session import Store, waits_out_an_outage
+from engine.store.session import Store, is_passing, waits_out_an_outage
 from engine.store.tables import State, deliveries
 from workers.broker import Queue, connect
 
 _log = structlog.get_logger()
 LOOK_SECONDS = 15
+LISTEN_SECONDS = 0.5
+"""How often the note of pushes is asked for: one row by its key."""
 LOOK_FAR_EVERY = timedelta(hours=1)
 NEAR = timedelta(hours=1)
 PAUSE_SECONDS = 0.1
@@ -45,10 +51,51 @@ class Planner:
     store: Store
     reader: CatalogReader = field(default_factory=CatalogReader)
     looked: threading.Event = field(default_factory=threading.Event)
+    reacted: threading.Event = field(default_factory=threading.Event)
     _seen: tuple[object, object] | None = None
+    _looking: threading.Lock = field(default_factory=threading.Lock)
+
+    def react(self, clock: Clock) -> None:
+        """Look at whom something was pushed of, and at nobody else: a pushed order need not wait for the next look.
+
+        Where another look is under way, or the database is away, it is left to the next call.
+        """
+        if not self._looking.acquire(blocking=False):
+            return
+        try:
+            self._react(clock)
+        except StoreError as error:
+            if not is_passing(error):
+                raise
+        finally:
+            self._looking.release()
+
+    def _react(self, clock: Clock) -> None:
+        with self.store.read() as connection:
+            note = read_note(connection)
+        if note is None:
+            return
+        if note.people is None:
+            self._look(clock)
+        else:
+            self._look_at(note.people, clock.now())
+        with self.store.write() as connection:
+            take_note_away(connection, note)
+        self.reacted.set()
+
+    def _look_at(self, people: Collection[int], now: datetime) -> None:
+        with self.store.read() as connection:
+            catalog = self.reader.read(connection)
+        made = expand_for(self.store, catalog, now, people, NEAR)
+        if made.total:
+            _log.info("planner.reacted", **made.deliveries)
 
     @waits_out_an_outage
     def look(self, clock: Clock) -> None:
+        with self._looking:
+            self._look(clock)
+
+    def _look(self, clock: Clock) -> None:
         now = clock.now()
         with self.store.read() as connection:
             catalog = self.reader.read(connection)
@@ -78,11 +125,7 @@ def run(settings: Settings, clock: Clock, *, until_idle: bool = False) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     planner.look(clock)
-    waker = BackgroundScheduler(timezone="UTC")
-    waker.add_job(
-        planner.look, "interval", args=[clock], seconds=LOOK_SECONDS, coalesce=True, max_instances=1
-    )
-    waker.start()
+    waker = wake(planner, clock)
     try:
         _dispatch(store, dispatcher, clock, ended, until_idle=until_idle)
         if until_idle:
@@ -92,6 +135,21 @@ def run(settings: Settings, clock: Clock, *, until_idle: bool = False) -> int:
         dispatcher.resign()
         store.close()
     return 0
+
+
+def wake(planner: Planner, clock: Clock) -> BackgroundScheduler:
+    """Let the planner look now and then, and listen for pushes all the time."""
+    # It warns each time that a job is still busy when it is due again: of `react`, twice a second during an outage.
+    logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
+    waker = BackgroundScheduler(timezone="UTC")
+    jobs = (("look", planner.look, LOOK_SECONDS), ("react", planner.react, LISTEN_SECONDS))
+    for name, job, seconds in jobs:
+        waker.add_job(
+            job, "interval", id=name, args=[clock], seconds=seconds, coalesce=True,
+            max_instances=1,
+        )  # fmt: skip
+    waker.start()
+    return waker
 
 
 def _dispatch(

@@ -65,7 +65,7 @@ def worker(ctx: typer.Context) -> int:
 
 
 def web(ctx: typer.Context) -> int:
-    """Run the web server alone: links, opens, unsubscribing."""
+    """Run the web server alone: links, opens, unsubscribing, the push API."""
     become(Session.of(ctx), "workers", "web")
 
 

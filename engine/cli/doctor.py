@@ -178,6 +178,16 @@ def _public_url(session: Session) -> Answer:
     return "ok", url
 
 
+def _push_api(session: Session) -> Answer:
+    tokens = session.settings.api.tokens
+    if not tokens:
+        return (
+            "ok",
+            "off (/v1 answers 404): set YANSHU_API__TOKEN, or the credential yanshu_api__token",
+        )
+    return "ok", f"on, with {len(tokens)} token{'s' if len(tokens) > 1 else ''}"
+
+
 _QUESTIONS: dict[str, Callable[[Session], Answer]] = {
     "database": _database,
     "schema": _schema,
@@ -187,4 +197,5 @@ _QUESTIONS: dict[str, Callable[[Session], Answer]] = {
     "zones": _zones,
     "secrets": _secrets,
     "public url": _public_url,
+    "push api": _push_api,
 }

@@ -31,6 +31,14 @@ def text(cell: str) -> str | None:
     return cell.strip() or None
 
 
+def name(cell: str) -> str | None:
+    """Text that an index holds: trimmed, None where blank, not longer than an id."""
+    found = cell.strip()
+    if len(found) > LONGEST_ID:
+        raise ValueError(f"is longer than {LONGEST_ID} characters")
+    return found or None
+
+
 def identifier(cell: str) -> str:
     """The shop's own id, as it is written (`00001` stays so)."""
     found = cell.strip()

@@ -120,7 +120,7 @@ class CustomerRows:
     def _leave_merged(self, record: Record) -> None:
         """The record that it was merged into tells what holds."""
         what = "rows are of customers who were merged into others: they were left alone"
-        self._job.notes.add(what, f"line {record.line}")
+        self._job.notes.add(what, self._job.where(record.line))
         self._job.tally.landed(1, 0, 0)
 
     def _write(
@@ -173,7 +173,9 @@ class CustomerRows:
         for column, cell in cells.items():
             mask, called = _MASKS[column]
             if cell is not None and mask in cell:
-                self._job.notes.add(f"{called} are masked: what is known stays", f"line {line}")
+                self._job.notes.add(
+                    f"{called} are masked: what is known stays", self._job.where(line)
+                )
                 found += _LEFT.get(column, (column,))
         return frozenset(found) if found else _NONE
 
@@ -181,7 +183,7 @@ class CustomerRows:
         if zone is None or zone in zone_names():
             return _NONE
         what = "rows name an unknown time zone: what is known stays, else the shop's applies"
-        self._job.notes.add(what, f"{zone!r} in line {line}")
+        self._job.notes.add(what, f"{zone!r} in {self._job.where(line)}")
         return frozenset(("timezone",))
 
     def _email(self, email: str | None) -> tuple[str | None, str | None, str | None]:

@@ -208,7 +208,7 @@ class _Importer:
             records = open_records(lines, ANY_COLUMNS, job.reject_line, mapping.delimiter)
             if not isinstance(records, JsonRecords):
                 mapped.fit(records.names)
-            for orders in orders_of(self._chunks(records, job), spool, mapped, mapping, BATCH):
+            for orders in orders_of(self._chunks(records), spool, mapped, mapping, BATCH):
                 with self._begin() as connection:
                     mapped.land(connection, orders)
                     if touched.any or job.is_stale:
@@ -228,6 +228,7 @@ class _Importer:
         mapping = self._mappings.get(kind)
         encodings = mapping.encodings if mapping else ("utf-8",)
         with Lines(path, encodings) as lines, Rejects(path) as rejects:
+            self._rejects = rejects
             yield lines, rejects
 
     def _fill_items(self) -> None:
@@ -249,18 +250,18 @@ class _Importer:
     ) -> Iterator[list[Record]]:
         mapping = self._mappings.get(kind)
         if mapping is None:
-            return self._chunks(open_records(lines, columns, job.reject_line), job)
+            return self._chunks(open_records(lines, columns, job.reject_line))
         records = open_records(lines, ANY_COLUMNS, job.reject_line, mapping.delimiter)
         if not isinstance(records, JsonRecords):
             check_fit(mapping, mapping.columns, columns.required, records.names)
-        return self._chunks(Translated(records, mapping, columns, job.reject_line), job)
+        return self._chunks(Translated(records, mapping, columns, job.reject_line))
 
-    def _chunks(self, records: Records, job: Job) -> Iterator[list[Record]]:
-        job.rejects.names = records.names
+    def _chunks(self, records: Records) -> Iterator[list[Record]]:
+        self._rejects.names = records.names
         return batches(records, BATCH)
 
     def _progress(self, job: Job, lines: Lines) -> None:
-        job.rejects.flush()
+        self._rejects.flush()
         if self._on_progress is not None:
             rows, size = self._done
             self._on_progress(rows + job.tally.read, size + lines.bytes_done)
@@ -294,7 +295,7 @@ class _Importer:
             kind=kind,
             **asdict(job.tally),
             warnings=job.notes.sentences(),
-            rejects_path=job.rejects.path if job.rejects.count else None,
+            rejects_path=self._rejects.path if self._rejects.count else None,
             reach=reachable,
         )
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 from sqlalchemy import Connection, delete, insert, select
 
 from engine.customers import cells
-from engine.customers.job import Job, RowReader
+from engine.customers.job import CellError, Job, RowReader, Values
 from engine.customers.order_rows import Touched
 from engine.customers.records import Columns, Record, Shape
 from engine.customers.upsert import find
@@ -31,6 +31,8 @@ COLUMNS = Columns(
 )
 _WRITTEN = ("sku", "title", "category", "brand", "size", "quantity", "price")
 _CHUNK = 1000
+_MOST_PAID = 10**15
+"""In the smallest unit: thousands of such items add up to what 64 bits hold."""
 
 _OWNERS = select(orders.c.customer_id).where(among(orders.c.id, "changed"))
 Order = tuple[str, list[Record]]
@@ -103,12 +105,17 @@ class ItemRows:
         self._plans: dict[Shape, RowReader] = {}
 
     def land(self, connection: Connection, batch: Sequence[Order]) -> None:
-        """Replace the items of these orders where they differ. Rows of an unknown order are rejected."""
+        """Replace the items of these orders where they differ; by none, where there are none. Rows of an unknown order are
+        rejected."""
         known = find(connection, orders, "ref", [ref for ref, _ in batch], "id")
         new: dict[int, list[tuple[Any, ...]]] = {}
         for ref, records in batch:
             if ref in known:
-                new[known[ref][0]] = self._read(records)
+                items = self.read(records)
+                if (
+                    items or not records
+                ):  # rows none of which can be read say nothing of what was ordered
+                    new[known[ref][0]] = items
             else:
                 for record in records:
                     self._job.reject(record, f"order_id: there is no order {ref!r}")
@@ -119,9 +126,7 @@ class ItemRows:
         say of a category or brand is that of the product."""
         new = _with_products(connection, new)
         there = _items_of(connection, list(new))
-        changed = {
-            order: items for order, items in new.items() if items and items != there.get(order)
-        }
+        changed = {order: items for order, items in new.items() if items != there.get(order, [])}
         _replace(connection, changed)
         if changed:
             owners = connection.execute(_OWNERS, {"changed": list(changed)}).scalars()
@@ -132,12 +137,13 @@ class ItemRows:
         """Reads the cells of this shape, in the order of COLUMNS.known."""
         reader = self._plans.get(shape)
         if reader is None:
-            reader = self._plans[shape] = RowReader(shape, self._readers)
+            reader = self._plans[shape] = _ItemReader(shape, self._readers)
             for name in shape.extras:
                 self._job.notes.add("columns of the items are not known and were left out", repr(name))  # fmt: skip
         return reader
 
-    def _read(self, records: Sequence[Record]) -> list[tuple[Any, ...]]:
+    def read(self, records: Sequence[Record]) -> list[tuple[Any, ...]]:
+        """The values of _WRITTEN of the records that can be read; the others are rejected."""
         found = []
         for shape, run in groupby(records, key=attrgetter("shape")):
             read = self._job.read_all(self.reader(shape), list(run))
@@ -155,14 +161,32 @@ class ItemRows:
             self._job.tally.landed(len(items), written, 0 if order in there else written)
 
 
+class _ItemReader(RowReader):
+    """Reads items; what one costs must add up with that of others in a whole number of the database."""
+
+    def read(self, written: Sequence[str]) -> Values:
+        return _plausible(super().read(written))
+
+    def read_columns(self, records: Sequence[Record]) -> Iterator[Values]:
+        return map(_plausible, super().read_columns(records))
+
+
+def _plausible(values: Values) -> Values:
+    """Raises CellError."""
+    quantity, price = values[-2:]
+    if quantity and price and quantity * price > _MOST_PAID:
+        raise CellError("price: times the quantity is more than anybody pays")
+    return values
+
+
 def _readers(job: Job) -> dict[str, cells.Cell]:
     """In the order of COLUMNS.known."""
     return {
         "order_id": cells.identifier,
         "sku": cells.text,
         "title": cells.text,
-        "category": cells.text,
-        "brand": cells.text,
+        "category": cells.name,
+        "brand": cells.name,
         "size": cells.text,
         "quantity": cells.optional(cells.whole_number),
         "price": cells.optional(job.money),

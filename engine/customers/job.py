@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import repeat
-from typing import Any
+from typing import Any, Protocol
 
 from engine.customers import cells
 from engine.customers.records import Record, Shape
-from engine.customers.rejects import Rejects
 from engine.definitions.policy import Policy
 from engine.tokens import address_hash
 
@@ -65,19 +64,26 @@ class Notes:
         )
 
 
+class RejectedRows(Protocol):
+    """Where rows go that do not land: a file beside the one that is imported, or the answer to a push."""
+
+    def add(self, line: int, reason: str, cells: Sequence[Any]) -> None: ...
+
+
 @dataclass
 class Job:
-    """One file on its way in. `as_number`: whether moments are numbers to this database. `is_stale`: whether profiles
-    no longer hold."""
+    """One file, or one push, on its way in. `as_number`: whether moments are numbers to this database. `is_stale`:
+    whether profiles no longer hold. `where`: what a warning calls the place of a row, by its line."""
 
     policy: Policy
     now: datetime
     hashing_key: str
     as_number: bool
-    rejects: Rejects
+    rejects: RejectedRows
     tally: Tally = field(default_factory=Tally)
     notes: Notes = field(default_factory=Notes)
     is_stale: bool = False
+    where: Callable[[int], str] = "line {}".format
 
     def __post_init__(self) -> None:
         self.moment = cells.moments(self.policy.timezone, as_number=self.as_number)

@@ -111,7 +111,7 @@ class OrderRows:
         now = self._job.now_value
         late = [record.line for record, values in read if values[3] > now]
         if late:
-            self._job.notes.add("rows lie in the future", f"line {late[0]}", len(late))
+            self._job.notes.add("rows lie in the future", self._job.where(late[0]), len(late))
 
     def _make_plan(self, shape: Shape) -> tuple[RowReader, Pick, Upsert]:
         """Only what the file says is written: a column that it lacks is left as it is."""

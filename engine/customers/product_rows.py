@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -14,7 +14,8 @@ from engine.customers.job import Job, RowReader
 from engine.customers.records import Columns, Record, Shape
 from engine.customers.upsert import Upsert, find, merge_json
 from engine.definitions.import_columns import PRODUCTS
-from engine.store.tables import order_items, products
+from engine.store.among import among
+from engine.store.tables import order_items, orders, products
 
 _WRITTEN = (*PRODUCTS.known, "attributes")
 _OF_ITEMS = ("category", "brand")
@@ -29,7 +30,9 @@ class ProductRows:
         self._job = job
         self._readers: dict[str, cells.Cell] = {
             "sku": cells.identifier,
-            **dict.fromkeys(("title", "category", "brand", "url", "image"), cells.text),
+            "title": cells.text,
+            **dict.fromkeys(_OF_ITEMS, cells.name),
+            **dict.fromkeys(("url", "image"), cells.text),
             "price": cells.optional(job.money),
         }
         self._plan = lru_cache(maxsize=1000)(self._make_plan)
@@ -63,15 +66,32 @@ def fill_items(connection: Connection) -> int:
 
     What an item was sold as stays: a product that moves to another category takes no old order with it.
     """
-    lacks = [order_items.c[name].is_(None) & products.c[name].is_not(None) for name in _OF_ITEMS]
-    values = {name: func.coalesce(order_items.c[name], products.c[name]) for name in _OF_ITEMS}
-    done = connection.execute(
-        update(order_items)
-        .values(values)
-        .where(order_items.c.sku == products.c.sku, or_(*lacks))
-        .execution_options(preserve_rowcount=True)
-    )
-    return done.rowcount
+    filling = _FILL.where(_LACKS).execution_options(preserve_rowcount=True)
+    return connection.execute(filling).rowcount
+
+
+def fill_items_of(connection: Connection, skus: Collection[str]) -> list[int]:
+    """The same for the items of these products alone. Returns the customers who ordered what changed."""
+    known = [row[0] for row in find(connection, products, "sku", skus, "id").values()]
+    lacking = connection.execute(_LACKING, {"products": known}).all() if known else []
+    if lacking:
+        filling = _FILL.where(_LACKS, among(order_items.c.id, "ids"))
+        connection.execute(filling, {"ids": [row[0] for row in lacking]})
+    return [row[1] for row in lacking]
+
+
+_LACKS = or_(*[order_items.c[name].is_(None) & products.c[name].is_not(None) for name in _OF_ITEMS])
+_FILL = (
+    update(order_items)
+    .values({name: func.coalesce(order_items.c[name], products.c[name]) for name in _OF_ITEMS})
+    .where(order_items.c.sku == products.c.sku)
+)
+_LACKING = (
+    select(order_items.c.id, orders.c.customer_id)
+    .join(orders, orders.c.id == order_items.c.order_id)
+    .join(products, products.c.sku == order_items.c.sku)
+    .where(among(products.c.id, "products"), _LACKS)
+)
 
 
 def has_items(connection: Connection) -> bool:

@@ -30,7 +30,7 @@ from engine.customers.habits import refresh_habits
 from engine.customers.tagging import refresh_tags
 from engine.definitions.policy import Policy
 from engine.store.session import Store
-from engine.store.tables import grade_changes, profiles, rate_states
+from engine.store.tables import customers, grade_changes, profiles, rate_states
 from engine.store.types import BigId, Moment
 
 _MARK = "profiles"
@@ -73,6 +73,7 @@ def refresh(
     A first evaluation is no change. Returns how many profiles were written.
     """
     parts = [None] if customer_ids is None else list(_chunks(sorted(set(customer_ids))))
+    _keep_others_out(connection, parts)
     _before.create(connection)
     written = 0
     for part in parts:
@@ -123,6 +124,19 @@ def _fingerprint(policy: Policy, now: datetime) -> dict[str, str]:
         "zone": policy.timezone,
         "rules": hashlib.sha256(rules.encode()).hexdigest()[:16],
     }
+
+
+def _keep_others_out(connection: Connection, parts: Sequence[Sequence[int] | None]) -> None:
+    """Two processes that push, or one that refreshes everybody: who counts second must see what the first one wrote, or
+    would write an older count over it. SQLite has one writer anyway."""
+    if connection.dialect.name == "sqlite":
+        return
+    for part in parts:
+        if part is None:
+            connection.exec_driver_sql("LOCK TABLE profiles IN SHARE ROW EXCLUSIVE MODE")
+        else:
+            held = select(customers.c.id).where(customers.c.id.in_(part)).order_by(customers.c.id)
+            connection.execute(held.with_for_update(key_share=True)).all()
 
 
 def _remember_grades(connection: Connection, part: Sequence[int] | None) -> None:

@@ -82,7 +82,7 @@ def _ask(
         customers.c.id,
         literal(rule.dimension, Text), literal(rule.value, Text),
         literal(rule.name, Text), literal(rule.source, Text),
-    ).where(holds(rule, policy, now), ~_is_taken(rule, policy.tagging))  # fmt: skip
+    ).where(holds(rule, policy, now, chosen), ~_is_taken(rule, policy.tagging))  # fmt: skip
     if chosen is not None:
         question = question.where(customers.c.id.in_(chosen))
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
@@ -90,8 +90,10 @@ def _ask(
     return statement.on_conflict_do_nothing(index_elements=list(_KEY))
 
 
-def holds(rule: TagRule, policy: Policy, now: datetime) -> ColumnElement[bool]:
-    """Whether all conditions of the rule hold for a row of `customers`."""
+def holds(
+    rule: TagRule, policy: Policy, now: datetime, chosen: Select[Any] | None = None
+) -> ColumnElement[bool]:
+    """Whether all conditions of the rule hold for a row of `customers`; `chosen`: only these are asked about."""
     scope = Scope(now=now, timezone=policy.timezone, policy=policy, segments={})
     found: list[ColumnElement[bool]] = []
     if rule.address is not None:
@@ -99,7 +101,7 @@ def holds(rule: TagRule, policy: Policy, now: datetime) -> ColumnElement[bool]:
     if rule.region is not None:
         found.append(_region(rule.region))
     if rule.ordered is not None:
-        found.append(_ordered(rule.ordered, scope))
+        found.append(_ordered(rule.ordered, scope, chosen))
     if rule.amount is not None:
         found.append(_amount(rule.amount, scope))
     return and_(*found)
@@ -139,10 +141,15 @@ def _counting(scope: Scope, within: Any) -> list[ColumnElement[bool]]:
     return counted if within is None else [*counted, orders.c.placed_at >= scope.ago(within)]
 
 
-def _ordered(rule: OrderedRule, scope: Scope) -> ColumnElement[bool]:
+def _ordered(
+    rule: OrderedRule, scope: Scope, chosen: Select[Any] | None = None
+) -> ColumnElement[bool]:
     question = select(orders.c.customer_id).where(*_counting(scope, rule.within))
+    if chosen is not None:
+        # Else the orders of the whole shop are counted for the one customer who ordered: seconds, of a million.
+        question = question.where(orders.c.customer_id.in_(chosen))
     if rule.asks_items:
-        question = question.where(_has_item(rule))
+        question = question.where(_has_item(rule, chosen))
     if rule.hours is not None:
         start, end = (
             clock.hour * 3600 + clock.minute * 60 for clock in (rule.hours.start, rule.hours.end)
@@ -154,7 +161,7 @@ def _ordered(rule: OrderedRule, scope: Scope) -> ColumnElement[bool]:
     return customers.c.id.in_(many)
 
 
-def _has_item(rule: OrderedRule) -> ColumnElement[bool]:
+def _has_item(rule: OrderedRule, chosen: Select[Any] | None) -> ColumnElement[bool]:
     """One item that fits in every respect."""
     item = order_items.c
     wanted = {
@@ -168,6 +175,10 @@ def _has_item(rule: OrderedRule) -> ColumnElement[bool]:
         .select_from(order_items.outerjoin(products, products.c.sku == item.sku))
         .where(*[column.in_(values) for column, values in wanted.items() if values])
     )
+    if chosen is not None:
+        theirs = orders.alias("theirs")
+        mine = select(theirs.c.id).where(theirs.c.customer_id.in_(chosen))
+        fitting = fitting.where(item.order_id.in_(mine))
     return orders.c.id.in_(fitting)
 
 

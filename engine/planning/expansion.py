@@ -5,7 +5,7 @@ Running it twice, or in four schedulers at once, changes nothing: INSERT … SEL
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -86,6 +86,23 @@ def expand(
     return Expanded({name: count for name, count in made.items() if count})
 
 
+def expand_for(
+    store: Store, catalog: Catalog, now: datetime, people: Collection[int], reach: timedelta
+) -> Expanded:
+    """Make what care rules have for these customers alone: what just became known of them may be a trigger.
+
+    The others wait for `expand`, which looks at everybody and costs accordingly. Idempotent.
+    """
+    with store.write() as connection:
+        ensure_zones(connection, _zones(connection, catalog.policy, people))
+    made = {
+        name: _expand_care(store, version, version.definition, catalog, now, reach, people)
+        for name, version in catalog.current.items()
+        if isinstance(version.definition, Care)
+    }
+    return Expanded({name: count for name, count in made.items() if count})
+
+
 def close_finished(connection: Connection, now: datetime) -> None:
     """Mark runs done that have started and hold no open row; a run with open rows is never done."""
     opened = select(deliveries.c.id).where(
@@ -104,8 +121,13 @@ def close_finished(connection: Connection, now: datetime) -> None:
     )
 
 
-def _zones(connection: Connection, policy: Policy) -> set[str]:
-    found = connection.execute(select(customers.c.timezone).distinct()).scalars()
+def _zones(
+    connection: Connection, policy: Policy, people: Collection[int] | None = None
+) -> set[str]:
+    question = select(customers.c.timezone).distinct()
+    if people is not None:
+        question = question.where(customers.c.id.in_(people))
+    found = connection.execute(question).scalars()
     return {zone for zone in found if zone} | {policy.timezone, *regions.zones()}
 
 
@@ -225,11 +247,17 @@ def _jitter(campaign: Campaign) -> ColumnElement[int]:
 
 
 def _expand_care(
-    store: Store, version: Version, care: Care, catalog: Catalog, now: datetime, reach: timedelta
+    store: Store,
+    version: Version,
+    care: Care,
+    catalog: Catalog,
+    now: datetime,
+    reach: timedelta,
+    only: Collection[int] | None = None,
 ) -> int:
     policy = catalog.policy
     span = Span(now - care.trigger.grace.delta, now + reach)
-    found = _with_days(due_rows(care, policy, span), policy)
+    found = _with_days(due_rows(care, policy, span, only), policy)
     scope = Scope(now=now, timezone=policy.timezone, policy=policy, segments=version.segments)
     people = PEOPLE.join(found, found.c.customer_id == customers.c.id)
     chosen = (_is_new(care, found), matches(care.audience, scope))

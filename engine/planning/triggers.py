@@ -6,7 +6,7 @@ whose rule is due between `earliest` and `latest`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -51,9 +51,13 @@ class Span:
     latest: datetime
 
 
-def due_rows(care: Care, policy: Policy, span: Span) -> Subquery:
-    """Who is due within the span: `customer_id, anchor, order_id, due`."""
+def due_rows(
+    care: Care, policy: Policy, span: Span, people: Collection[int] | None = None
+) -> Subquery:
+    """Who is due within the span, of these customers or of all: `customer_id, anchor, order_id, due`."""
     local = _BY_KIND[care.trigger.kind](care.trigger, policy, span)
+    if people is not None:
+        local = local.where(local.selected_columns["customer_id"].in_(people))
     if "due" in local.selected_columns:
         found = computed_once(local, "found")
     else:

@@ -1,1 +1,1 @@
-"""The public web: clicks, opens, the mail in the browser, unsubscribing. Handlers parse, call, answer."""
+"""The public web: clicks, opens, the mail in the browser, unsubscribing; and the push API (`api/`). Handlers parse, call, answer."""

@@ -18,6 +18,8 @@ from engine.store.session import Store, is_passing
 from engine.tokens import Signer
 from workers.web import clicks, health, hooks, opens, unsubscribe, view
 from workers.web.answers import SecurityHeaders, message
+from workers.web.api.problems import PREFIX, problem
+from workers.web.api.routes import missing, open_api, routes
 from workers.web.recorder import Recorder
 from workers.web.rerender import Viewer
 from workers.web.site import Site
@@ -38,8 +40,9 @@ _log = structlog.get_logger("yanshu.web")
 
 def create_app(store: Store, settings: Settings, signer: Signer, clock: Clock) -> Starlette:
     """The application over an open, migrated store. It never closes the store."""
+    api = open_api(store, settings, clock)
     app = Starlette(
-        routes=_ROUTES,
+        routes=[*_ROUTES, *(routes() if api else ())],
         middleware=[Middleware(SecurityHeaders)],
         exception_handlers={
             HTTPException: _refused,
@@ -50,12 +53,18 @@ def create_app(store: Store, settings: Settings, signer: Signer, clock: Clock) -
     )
     # Its redirect is built from the Host header, which anybody can write.
     app.router.redirect_slashes = False
+    app.state.api = api
     app.state.site = Site(store, settings, signer, clock, Recorder(store), Viewer(settings, signer))
     return app
 
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if request.url.path.startswith(PREFIX):
+        detail = (
+            missing(request.url.path) if error.status_code == 404 and request.app.state.api else ""
+        )
+        return problem(error.status_code, detail, headers=error.headers)
     key = _KEYS.get(error.status_code, "refused")
     return message(request, error.status_code, key, error.headers)
 

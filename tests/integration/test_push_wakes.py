@@ -1,0 +1,135 @@
+"""A pushed order starts its care message without waiting for the scheduler's next look."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import event, select
+
+from engine.customers.push.wake import leave_note, read_note
+from engine.store.session import Store
+from engine.store.tables import customers, deliveries
+from tests.pusher import Sender, Stopped
+from tests.shop import put_in_force
+from workers.scheduler import Planner, wake
+
+NOW = datetime(2026, 11, 10, 4, 0, tzinfo=UTC)
+CLOCK = Stopped(at=NOW)
+CARE = {
+    "care/paid.yaml": """\
+kind: care
+class: care
+trigger: {event: order.paid}
+audience: {all: []}
+steps: [{email: {subject: 谢谢, template: hello}}]
+""",
+    "care/thanks.yaml": """\
+kind: care
+class: care
+trigger: {event: order.paid, delay: 7d}
+audience: {all: []}
+steps: [{email: {subject: 还好吗, template: hello}}]
+""",
+}
+
+
+@pytest.fixture
+def sender(store: Store) -> Iterator[Sender]:
+    with store.write() as connection:
+        put_in_force(connection, CARE)
+    opened = Sender(store, NOW)
+    opened.push("customers", [{"id": str(number)} for number in range(1, 4)])
+    yield opened
+    opened.close()
+
+
+def order(ref: str, owner: str, paid: str = "2026-11-10T11:59:00+08:00") -> dict[str, Any]:
+    placed = "2026-11-03T11:00:00+08:00"
+    return {"id": ref, "customer_id": owner, "status": "paid", "placed_at": placed, "paid_at": paid, "amount": 5}  # fmt: skip
+
+
+def planned(store: Store) -> list[tuple[str, str]]:
+    with store.read() as connection:
+        rows = connection.execute(
+            select(deliveries.c.definition, deliveries.c.anchor)
+            .where(deliveries.c.state == "planned")
+            .order_by(deliveries.c.definition, deliveries.c.anchor)
+        )
+        return [tuple(row) for row in rows]
+
+
+def note_is_there(store: Store) -> bool:
+    with store.read() as connection:
+        return read_note(connection) is not None
+
+
+def test_a_push_is_reacted_to_once_and_only_for_whom_it_was_about(
+    store: Store, sender: Sender
+) -> None:
+    planner = Planner(store)
+    planner.look(CLOCK)
+    planner.react(CLOCK)
+    assert not note_is_there(store)
+    sender.push("orders", order("A1", "1"))
+    sender.push("orders", [order("A2", "2", "2026-11-03T12:30:00+08:00"), order("A3", "3", "2026-11-20")])  # fmt: skip
+    planner.react(CLOCK)
+    # A2's seven days end within the hour; A3 is paid in the future.
+    expected = [("paid", "order:A1:paid"), ("thanks", "order:A2:paid")]
+    assert planned(store) == expected
+    assert not note_is_there(store)
+    sender.push("orders", order("A1", "1"))  # nothing new
+    assert not note_is_there(store)
+    planner.look(CLOCK)
+    assert (
+        planned(store) == expected
+    )  # the look that looks at everybody finds nothing that was missed
+
+
+def test_nobody_else_is_looked_at_unless_there_are_too_many(store: Store, sender: Sender) -> None:
+    planner = Planner(store)
+    planner.look(CLOCK)
+    planner.react(CLOCK)
+    sender.push("orders", [order("A1", "1"), order("A2", "2")])
+    with store.write() as connection:  # as if only customer 2 were in the note
+        first = connection.execute(
+            select(customers.c.id).where(customers.c.ref == "2")
+        ).scalar_one()
+        connection.exec_driver_sql("DELETE FROM rate_states WHERE key = 'pushed'")
+        leave_note(connection, [first], NOW)
+    planner.react(CLOCK)
+    assert planned(store) == [("paid", "order:A2:paid")]
+    with store.write() as connection:
+        leave_note(connection, range(10_000), NOW)
+    planner.react(CLOCK)
+    assert planned(store) == [("paid", "order:A1:paid"), ("paid", "order:A2:paid")]
+    assert not note_is_there(store)
+
+
+def test_asking_for_the_note_is_one_query(store: Store, sender: Sender) -> None:
+    planner = Planner(store)
+    planner.react(CLOCK)
+    asked: list[str] = []
+    event.listen(store.engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
+    planner.react(CLOCK)
+    assert [text.split()[0] for text in asked if not text.startswith("BEGIN")] == ["SELECT"]
+
+
+def test_a_running_scheduler_listens_and_need_not_look(store: Store, sender: Sender) -> None:
+    planner = Planner(store)
+    planner.look(CLOCK)
+    planner.react(CLOCK)
+    planner.reacted.clear()
+    logger = logging.getLogger("apscheduler.scheduler")
+    level, waker = logger.level, wake(planner, CLOCK)
+    waker.pause_job("look")  # its 15 seconds may pass on a busy machine
+    try:
+        sender.push("orders", order("A1", "1"))
+        assert planner.reacted.wait(timeout=60)
+    finally:
+        waker.shutdown(wait=True)
+        logger.setLevel(level)
+    assert planned(store) == [("paid", "order:A1:paid")]

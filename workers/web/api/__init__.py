@@ -1,0 +1,1 @@
+"""`/v1`: the push API. Handlers parse, call, answer; what rows mean is `engine/customers/push`."""
