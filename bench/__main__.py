@@ -8,11 +8,19 @@ import sys
 from bench.command_line import HELP_ROW
 from bench.engine_rate import ENGINE_ROWS
 from bench.importing import IMPORT_ROW
+from bench.order_import import ORDER_IMPORT_ROWS
 from bench.profiles import PROFILE_ROWS
 from bench.rows import Row
 from bench.segments import SEGMENT_ROW
 
-ROWS: tuple[Row, ...] = (*ENGINE_ROWS, HELP_ROW, IMPORT_ROW, *PROFILE_ROWS, SEGMENT_ROW)
+ROWS: tuple[Row, ...] = (
+    *ENGINE_ROWS,
+    HELP_ROW,
+    IMPORT_ROW,
+    *ORDER_IMPORT_ROWS,
+    *PROFILE_ROWS,
+    SEGMENT_ROW,
+)
 
 
 def main() -> int:
