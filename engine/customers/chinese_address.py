@@ -22,8 +22,10 @@ def province_of(address: str) -> str | None:
 
     >>> province_of("广东省 广州市 天河区 体育西路 1 号"), province_of("内蒙古自治区呼和浩特市"), province_of("Paris")
     ('广东', '内蒙古', None)
+    >>> province_of("海南藏族自治州共和县"), province_of("海南省海口市")
+    ('青海', '海南')
     """
-    match = _HEAD.match(address)
+    match = _HEAD.match(_with_province(address))
     return match[1] if match else None
 
 
@@ -33,6 +35,7 @@ def city_of(address: str) -> str | None:
     >>> city_of("广东省 广州市 天河区"), city_of("上海 上海市 浦东新区"), city_of("云南省大理白族自治州大理市")
     ('广州', '上海', '大理白族自治州')
     """
+    address = _with_province(address)
     match = _HEAD.match(address)
     if match is None:
         return None
@@ -41,3 +44,9 @@ def city_of(address: str) -> str | None:
     rest = address[match.end() :]
     city = _CITY.match(rest) or _WORD.match(rest)
     return city[1].removesuffix("市") if city else None
+
+
+def _with_province(address: str) -> str:
+    """海南藏族自治州 lies in 青海; only its name begins like a province."""
+    bare = address.lstrip()
+    return "青海省" + bare if bare.startswith("海南藏族") else address

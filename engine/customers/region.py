@@ -152,6 +152,7 @@ def _in_province(written: CTE) -> CTE:
     bare = and_(
         _begins(address, known.name),
         func.substr(after, 1, 1) != "市",  # 吉林市 is a city of the province 吉林
+        after != "藏族",  # 海南藏族自治州 lies in 青海
         *[func.replace(after, road, "") == after for road in _ROADS],
     )
     length = case(

@@ -44,15 +44,23 @@ def parse_tag(written: str, tagging: Tagging) -> tuple[str, str]:
     dimension, sign, value = (part.strip() for part in written.partition("="))
     if not sign or not dimension or not value:
         raise YanshuError(f"{written!r} is not a tag; write DIMENSION=VALUE")
-    if dimension not in tagging.dimensions:
-        known = tagging.dimensions
+    fault = fault_of(dimension, value, tagging)
+    if fault is not None:
+        raise YanshuError(fault[1])
+    return dimension, value
+
+
+def fault_of(dimension: str, value: str, tagging: Tagging) -> tuple[str, str] | None:
+    """What tagging.yaml has against this tag, with the nearest name: `dimension` or `value`, and a sentence."""
+    known = tagging.dimensions
+    if dimension not in known:
         hint = did_you_mean(dimension, known) or f"; known: {', '.join(known) or 'none'}"
-        raise YanshuError(f"no dimension {dimension!r} in tagging.yaml{hint}")
-    values = tagging.dimensions[dimension].values
+        return "dimension", f"no dimension {dimension!r} in tagging.yaml{hint}"
+    values = known[dimension].values
     if value not in values:
         hint = did_you_mean(value, values) or f"; allowed: {', '.join(values)}"
-        raise YanshuError(f"{value!r} is no value of {dimension}{hint}")
-    return dimension, value
+        return "value", f"{value!r} is no value of {dimension}{hint}"
+    return None
 
 
 def add_tag(

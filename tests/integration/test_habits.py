@@ -159,6 +159,8 @@ def test_the_zone_of_a_province_stands_below_ones_own_and_above_the_shops(store:
         ({"address": "中国 浙江省，杭州市"}, ("浙江", "杭州")),
         ({"address": "海南省 海口市"}, ("海南", "海口")),
         ({"address": "青海省 海南藏族自治州 共和县"}, ("青海", "海南")),
+        ({"address": "海南藏族自治州共和县恰卜恰镇"}, ("青海", "海南")),
+        ({"address": "海南海口市龙华区"}, ("海南", "海口")),
         ({"address": "香港特别行政区 九龙"}, ("香港", "香港")),
         ({"address": "10 Downing Street, London"}, (None, None)),
         ({"province": "广东省"}, ("广东", None)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import insert
 
 from engine.customers.merging import merge
+from engine.definitions.tagging import Dimension, Tagging
 from engine.errors import YanshuError
 from engine.store.session import Store
 from engine.store.tables import (
@@ -24,7 +26,7 @@ from engine.store.tables import (
     products,
     tags,
 )
-from tests.integration.test_importing import NOW, Shop, at, counts
+from tests.integration.test_importing import NOW, POLICY, Shop, at, counts
 from tests.mailing import add_delivery, add_run
 
 ORDER = "id,customer_id,placed_at,amount\n"
@@ -70,6 +72,25 @@ def test_tags_land_once_and_become_a_persons_own(shop: Shop) -> None:
         connection.execute(insert(tags).values(customer_id=before[0]["customer_id"], dimension="d", value="v", tagged_at=NOW, rule="r"))  # fmt: skip
     shop.load("tags", "customer_id,dimension,value\na,d,v\n")
     assert [tag["rule"] for tag in shop.rows(tags)] == [None, None, None]
+
+
+def test_tags_that_tagging_yaml_does_not_know_are_rejected_with_the_nearest_name(
+    shop: Shop,
+) -> None:
+    tagging = Tagging(dimensions={"skin": Dimension(values=("dry", "oily")), "size": Dimension(values=("S", "M"), several=True)})  # fmt: skip
+    policy = replace(POLICY, tagging=tagging)
+    file = "customer_id,dimension,value\na,skn,dry\na,skin,drry\na,size,S\na,size,M\na,skin,oily\na,skin,dry\nb,skin,oily\n"
+    summary = shop.load("tags", file, policy=policy)
+    assert counts(summary) == (7, 4, 0, 1, 2)
+    assert shop.reasons(summary) == [
+        (2, "dimension: no dimension 'skn' in tagging.yaml; did you mean 'skin'?"),
+        (3, "value: 'drry' is no value of skin; did you mean 'dry'?"),
+    ]
+    found = [(tag["dimension"], tag["value"]) for tag in shop.rows(tags)]
+    assert sorted(found) == [("size", "M"), ("size", "S"), ("skin", "dry"), ("skin", "oily")]
+    assert counts(shop.load("tags", file, policy=policy)) == (7, 0, 0, 5, 2)
+    shop.load("tags", "customer_id,dimension,value\nb,skin,dry\n", policy=policy)
+    assert [tag["value"] for tag in shop.rows(tags) if tag["dimension"] == "skin"] == ["dry", "dry"]
 
 
 def test_events_without_an_id_are_known_by_the_rest(shop: Shop) -> None:
