@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time
@@ -22,8 +23,12 @@ from engine.customers.records import (
 )
 from engine.errors import ImportFileError
 
-LARGEST = 1_000_000_000
-"""Bytes of a workbook once it is unpacked: a sheet is read into memory whole."""
+LARGEST = 100_000_000
+"""Bytes of a workbook once it is unpacked: the library reads a sheet whole, and takes twice as much memory for it."""
+MOST_CELLS = 10_000_000
+"""Of a sheet, empty ones between its outermost cells included: the library lays them all out."""
+_BLOCK = 1 << 20
+_CELL = re.compile(rb'\br="([A-Z]{1,3})([0-9]{1,7})"')
 _EXACT = 10**15
 """From here on a spreadsheet no longer keeps each digit of a number."""
 
@@ -75,14 +80,46 @@ def _open(path: Path) -> CalamineSheet:
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
-        if size > LARGEST:
-            raise ImportFileError(f"{path}: {size:,} bytes unpacked; at most {LARGEST:,} are taken. Save it as CSV")  # fmt: skip
+            if size > LARGEST:
+                raise ImportFileError(f"{path}: {size:,} bytes unpacked; at most {LARGEST:,} are taken. Save it as CSV")  # fmt: skip
+            _check_extent(path, archive)
         book = CalamineWorkbook.from_path(str(path))
         if not book.sheet_names:
             raise ImportFileError(f"{path}: holds no sheet")
         return book.get_sheet_by_index(0)
     except (CalamineError, zipfile.BadZipFile, OSError, EOFError) as error:
         raise ImportFileError(f"{path}: is not an XLSX file: {error}") from None
+
+
+def _check_extent(path: Path, archive: zipfile.ZipFile) -> None:
+    """Two cells in far corners would make a sheet of 17,000,000,000. Raises ImportFileError."""
+    for name in archive.namelist():
+        if not name.startswith("xl/worksheets/") or not name.endswith(".xml"):
+            continue
+        columns: set[bytes] = set()
+        rows, tail = 0, b""
+        with archive.open(name) as sheet:
+            while block := sheet.read(_BLOCK):
+                found = _CELL.findall(tail + block)
+                columns.update(column for column, _ in found)
+                rows = max(rows, max((int(row) for _, row in found), default=0))
+                tail = block[-32:]
+        width = max(map(_number_of_column, columns), default=0)
+        if rows * width > MOST_CELLS:
+            raise ImportFileError(
+                f"{path}: a sheet of {rows:,} rows and {width:,} columns; at most {MOST_CELLS:,} cells are taken. Save it as CSV"
+            )
+
+
+def _number_of_column(letters: bytes) -> int:
+    """
+    >>> _number_of_column(b"A"), _number_of_column(b"XFD")
+    (1, 16384)
+    """
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - 64
+    return number
 
 
 def _text(cell: Any) -> str:

@@ -1,0 +1,41 @@
+"""Workbooks that would not fit into memory are refused before the library reads them."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from engine.customers.lines import Lines
+from engine.customers.records import ANY_COLUMNS
+from engine.customers.spreadsheet import LARGEST, SheetRecords
+from engine.errors import ImportFileError
+from tests.integration.export_files import write_xlsx
+
+
+def read(path: Path) -> list[list[str]]:
+    with Lines(path) as lines:
+        records = SheetRecords(lines, ANY_COLUMNS, lambda line, reason, cells: None)
+        return [list(record.cells) for record in records]
+
+
+def test_a_workbook_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
+    book = write_xlsx(tmp_path / "a.xlsx", [["id"], ["1"]])
+    assert read(book) == [["1"]]
+    with zipfile.ZipFile(book, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/media/zeros", bytes(LARGEST))
+    with pytest.raises(ImportFileError, match="at most 100,000,000 are taken. Save it as CSV"):
+        read(book)
+
+
+def test_two_cells_in_far_corners_are_refused_instead_of_laid_out(tmp_path: Path) -> None:
+    book = write_xlsx(tmp_path / "a.xlsx", [["id"], ["1"]])
+    with zipfile.ZipFile(book, "a") as archive:
+        archive.writestr(
+            "xl/worksheets/sheet2.xml", '<row><c r="A1"/></row><row><c s="1" r="XFD1048576"/></row>'
+        )
+    with pytest.raises(
+        ImportFileError, match="1,048,576 rows and 16,384 columns; at most 10,000,000"
+    ):
+        read(book)
