@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from fractions import Fraction
+from typing import Any
+
+from sqlalchemy import ColumnElement, FromClause, case
 
 _WITHOUT_DECIMALS = frozenset(
     ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND",
      "VUV", "XAF", "XOF", "XPF")
 )  # fmt: skip
 _WITH_THREE = frozenset(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"))
+
+
+def worth(
+    of: FromClause, currency: str, amount: ColumnElement[Any] | None = None
+) -> ColumnElement[Any]:
+    """SQL: what an order (a row of `of`) adds to a sum in the shop's currency. One in another currency, from before the
+    shop changed its own, counts as an order and adds nothing: nobody knows a rate. `amount`: instead of the order's."""
+    return case((of.c.currency == currency, of.c.amount if amount is None else amount), else_=0)
 
 
 def decimals_of(currency: str) -> int:

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 from engine.audience.asking import Asking, Numbers, Predicate, Tally, any_row
-from engine.audience.money import as_ratio, at_least, at_most
+from engine.audience.money import as_ratio, at_least, at_most, worth
 from engine.audience.predicates import NUMBERS, moments
 from engine.audience.scope import COMPLETED, Scope
 from engine.definitions.order_conditions import ITEM_KEYS, ORDER_KEYS, TOTALS
@@ -40,7 +40,8 @@ def completed(within: Duration, scope: Scope) -> Tally:
         bought.c.placed_at <= scope.now,
         bought.c.status.in_(COMPLETED),
     )
-    numbers = {"count": func.count(), "sum": func.sum(bought.c.amount)}
+    amount = worth(bought, scope.policy.prices.currency)
+    numbers = {"count": func.count(), "sum": func.sum(amount)}
     return Tally(bought.c.customer_id, bought, where, numbers)
 
 
@@ -84,12 +85,15 @@ def ordered(arguments: Arguments, asking: Asking) -> Predicate:
     if items and not {"sum", "avg", "quantity"} & arguments.keys():
         where.append(_has_item(bought, items))
         items = {}
-    tally = _tally_of_items(bought, items, where) if items else _tally_of_orders(bought, where)
+    currency = asking.scope.policy.prices.currency
+    if items:
+        tally = _tally_of_items(bought, items, where, currency)
+    else:
+        tally = _tally_of_orders(bought, where, currency)
     bounds = {name: arguments[name] for name in TOTALS if name in arguments}
     if not bounds or bounds == {"count": {"gte": 1}}:
         return any_row(tally)
     needed = _needed(tally, arguments)
-    currency = asking.scope.policy.prices.currency
     return asking.total(needed, lambda numbers: _bounds(arguments, numbers, currency))
 
 
@@ -168,7 +172,9 @@ def _with_products(item: FromClause, product: FromClause, items: Arguments) -> A
     return item
 
 
-def _tally_of_items(bought: FromClause, items: Arguments, where: list[Predicate]) -> Tally:
+def _tally_of_items(
+    bought: FromClause, items: Arguments, where: list[Predicate], currency: str
+) -> Tally:
     """Only the items that match count in worth and pieces."""
     item, product = order_items.alias(), products.alias()
     pieces = func.coalesce(item.c.quantity, 1)
@@ -179,13 +185,13 @@ def _tally_of_items(bought: FromClause, items: Arguments, where: list[Predicate]
         [*where, *_kind_of_item(item, product, items)],
         {
             "count": func.count(distinct(bought.c.id)),
-            "sum": func.sum(func.coalesce(item.c.price, 0) * pieces),
+            "sum": func.sum(worth(bought, currency, func.coalesce(item.c.price, 0) * pieces)),
             "quantity": func.sum(pieces),
         },
     )
 
 
-def _tally_of_orders(bought: FromClause, where: list[Predicate]) -> Tally:
+def _tally_of_orders(bought: FromClause, where: list[Predicate], currency: str) -> Tally:
     item = order_items.alias()
     pieces = (
         select(func.sum(func.coalesce(item.c.quantity, 1)))
@@ -199,7 +205,7 @@ def _tally_of_orders(bought: FromClause, where: list[Predicate]) -> Tally:
         where,
         {
             "count": func.count(),
-            "sum": func.sum(bought.c.amount),
+            "sum": func.sum(worth(bought, currency)),
             "quantity": func.sum(func.coalesce(bought.c.quantity, pieces, 0)),
         },
     )

@@ -24,7 +24,7 @@ from sqlalchemy import (
     select,
 )
 
-from engine.audience.money import as_ratio
+from engine.audience.money import as_ratio, worth
 from engine.audience.scope import COMPLETED
 from engine.customers.grading import Bounds, bounds
 from engine.customers.stages import stage
@@ -43,7 +43,7 @@ def evaluate(
 ) -> Select[Any]:
     """One row per customer (of these, or of all), shaped as COLUMNS. Orders after `now` do not count."""
     limits = bounds(policy.grading, now, policy.timezone)
-    counted = _counted(limits, now, customer_ids)
+    counted = _counted(limits, policy.prices.currency, now, customer_ids)
     scored = _scored(counted, limits, policy)
     valued = _valued(scored, policy)
     question = select(
@@ -71,18 +71,20 @@ def evaluate(
     return question.where(chosen)
 
 
-def _counted(limits: Bounds, now: datetime, customer_ids: Sequence[int] | None) -> Subquery:
+def _counted(
+    limits: Bounds, currency: str, now: datetime, customer_ids: Sequence[int] | None
+) -> Subquery:
     """Completed orders per customer; who has none is not there."""
-    recent = orders.c.placed_at >= limits.period
+    recent, amount = orders.c.placed_at >= limits.period, worth(orders, currency)
     question = (
         select(
             orders.c.customer_id,
             func.count(orders.c.id).label("orders"),
-            func.sum(orders.c.amount).label("amount"),
+            func.sum(amount).label("amount"),
             func.min(orders.c.placed_at).label("first_order_at"),
             func.max(orders.c.placed_at).label("last_order_at"),
             func.count(case((recent, 1))).label("period_orders"),
-            func.coalesce(func.sum(case((recent, orders.c.amount))), 0).label("period_amount"),
+            func.coalesce(func.sum(case((recent, amount))), 0).label("period_amount"),
         )
         .where(orders.c.status.in_(COMPLETED), orders.c.placed_at <= now)
         .group_by(orders.c.customer_id)

@@ -24,7 +24,7 @@ from sqlalchemy import (
     true,
 )
 
-from engine.audience.money import at_least
+from engine.audience.money import at_least, worth
 from engine.audience.scope import COMPLETED
 from engine.clock import from_local
 from engine.customers.grading import months_back
@@ -83,7 +83,8 @@ def reached(
 def _bought(membership: Membership, policy: Policy, counted: ColumnElement[bool]) -> Subquery:
     """`customer_id, orders, amount` (and `items`, if a level asks for them) of who may meet the lowest level."""
     lowest = membership.levels[0].threshold
-    count, amount = func.count(orders.c.id), func.sum(orders.c.amount)
+    currency = policy.prices.currency
+    count, amount = func.count(orders.c.id), func.sum(worth(orders, currency))
     sums = (
         select(orders.c.customer_id, count.label("orders"), amount.label("amount"))
         .where(counted)
@@ -91,7 +92,7 @@ def _bought(membership: Membership, policy: Policy, counted: ColumnElement[bool]
         .having(count >= (lowest.orders or 0))
     )
     if lowest.amount is not None:
-        sums = sums.having(amount >= at_least(lowest.amount, policy.prices.currency))
+        sums = sums.having(amount >= at_least(lowest.amount, currency))
     bought = sums.subquery("bought")
     if not any(level.threshold.items for level in membership.levels):
         return bought

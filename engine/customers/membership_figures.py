@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, literal, or_, select
 
-from engine.audience.money import decimals_of
+from engine.audience.money import decimals_of, worth
 from engine.audience.scope import COMPLETED
 from engine.customers.grading import months_back
 from engine.customers.membership import (
@@ -81,7 +81,7 @@ def _sums(membership: Membership, policy: Policy, now: datetime) -> Any:
         select(
             orders.c.customer_id,
             func.count(orders.c.id).label("orders"),
-            func.sum(orders.c.amount).label("amount"),
+            func.sum(worth(orders, policy.prices.currency)).label("amount"),
         )
         .where(
             orders.c.status.in_(COMPLETED),

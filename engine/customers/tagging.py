@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from engine.audience.money import at_least, at_most
+from engine.audience.money import at_least, at_most, worth
 from engine.audience.scope import COMPLETED, Scope
 from engine.customers.chosen import analyze
 from engine.customers.clock import shop_seconds
@@ -186,7 +186,7 @@ def _amount(rule: AmountRule, scope: Scope) -> ColumnElement[bool]:
     """Nobody's orders add up to 0."""
     currency = scope.policy.prices.currency
     total = func.coalesce(
-        select(func.sum(orders.c.amount))
+        select(func.sum(worth(orders, currency)))
         .where(orders.c.customer_id == customers.c.id, *_counting(scope, rule.within))
         .correlate(customers)
         .scalar_subquery(),

@@ -15,8 +15,11 @@ from sqlalchemy import event, insert, select, update
 
 from engine.clock import from_local
 from engine.customers.profile import ensure_fresh
-from engine.definitions.policy import Grading, Policy
+from engine.definitions.policy import Grading, Policy, Prices
 from engine.insight.diagnosis import Diagnosis, diagnose
+from engine.insight.diagnosis.sentences import sentences
+from engine.pages.terminal import plain
+from engine.pages.words import words
 from engine.store.session import Store
 from engine.store.tables import (
     consents,
@@ -320,3 +323,20 @@ def test_a_shop_without_orders_has_an_empty_diagnosis(store: Store) -> None:
     assert (found.steps, found.cohorts.rows, found.revenue.months, found.advice) == ((), (), (), ())
     assert found.repurchase.median_days is None
     assert set(found.repurchase.within.values()) == {None}
+
+
+def test_orders_in_another_currency_count_as_orders_and_add_nothing_to_amounts(
+    store: Store,
+) -> None:
+    lay_down(store, [("a", date(1998, 6, 1), 10_000), ("a", date(1998, 6, 9), 500_000), ("b", date(1998, 6, 2), 70_000)])  # fmt: skip
+    with store.write() as connection:
+        connection.execute(update(orders).where(orders.c.ref != "0").values(currency="USD"))
+    found = diagnose(store, POLICY, NOW)
+    assert (found.currency, found.other_currencies) == ("CNY", {"USD": 2})
+    assert (found.revenue.amount, found.people.period_amount) == (10_000, 10_000)
+    assert sum(one.amount for one in found.regions.cities) == 10_000
+    assert (found.repurchase.purchases, found.people.ordering) == (3, 2)
+    said = sentences(found, words("en"))["revenue"]
+    assert "orders in other currencies (USD 2) count as orders only" in plain(said)
+    dollars = diagnose(store, replace(POLICY, prices=Prices(currency="USD")), NOW)
+    assert (dollars.revenue.amount, dollars.other_currencies) == (570_000, {"CNY": 1})

@@ -36,12 +36,15 @@ def diagnose(store: Store, policy: Policy, now: datetime) -> Diagnosis:
     ensure_fresh(store, policy, now)
     with store.write() as connection:
         ensure_zones(connection, [policy.timezone])
-    with store.read() as connection, laid_down(connection, policy.timezone, now):
+    with (
+        store.read() as connection,
+        laid_down(connection, policy.timezone, policy.prices.currency, now),
+    ):
         return _chapters(connection, policy, now)
 
 
 def _chapters(connection: Connection, policy: Policy, now: datetime) -> Diagnosis:
-    zone = policy.timezone
+    zone, currency = policy.timezone, policy.prices.currency
     today = now.astimezone(ZoneInfo(zone)).date()
     since, until = _span(connection)
     who = people(connection, policy, now)
@@ -49,7 +52,8 @@ def _chapters(connection: Connection, policy: Policy, now: datetime) -> Diagnosi
     return Diagnosis(
         at=now,
         timezone=zone,
-        currency=_currency(connection, policy, now),
+        currency=currency,
+        other_currencies=_other_currencies(connection, currency, now),
         since=since,
         until=until,
         people=who,
@@ -59,8 +63,8 @@ def _chapters(connection: Connection, policy: Policy, now: datetime) -> Diagnosi
         second=second,
         steps=steps,
         cohorts=cohorts(connection, today),
-        categories=goods(connection, "category", zone, now),
-        brands=goods(connection, "brand", zone, now),
+        categories=goods(connection, "category", zone, currency, now),
+        brands=goods(connection, "brand", zone, currency, now),
         revenue=revenue(connection),
         reach=_reach(connection, policy, now),
         advice=advice(who, every, until, today, policy),
@@ -74,15 +78,20 @@ def _span(connection: Connection) -> tuple[date | None, date | None]:
     return (None, None) if first is None else (day_of(first), day_of(last))
 
 
-def _currency(connection: Connection, policy: Policy, now: datetime) -> str:
-    """The currency of the last completed order: the index finds it at once. Without any, the policy's."""
-    found = connection.execute(
-        select(orders.c.currency)
-        .where(orders.c.status.in_(COMPLETED), orders.c.placed_at <= now)
-        .order_by(orders.c.placed_at.desc(), orders.c.id.desc())
-        .limit(1)
-    ).scalar()
-    return found or policy.prices.currency
+def _other_currencies(connection: Connection, currency: str, now: datetime) -> dict[str, int]:
+    """Completed orders in other currencies than the shop's, from before it changed its own; the most first."""
+    number = func.count().label("number")
+    question = (
+        select(orders.c.currency, number)
+        .where(
+            orders.c.status.in_(COMPLETED),
+            orders.c.placed_at <= now,
+            orders.c.currency != currency,
+        )
+        .group_by(orders.c.currency)
+        .order_by(number.desc(), orders.c.currency)
+    )
+    return {row.currency: row.number for row in connection.execute(question)}
 
 
 def _reach(connection: Connection, policy: Policy, now: datetime) -> dict[str, dict[str, int]]:

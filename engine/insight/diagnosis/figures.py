@@ -191,11 +191,12 @@ class Advice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """All chapters. `since`, `until`: days of the first and last completed order, None without any."""
+    """All chapters. `other_currencies`: completed orders in those; they count as orders, and no amount holds them. `since`, `until`: days of the first and last completed order, None without any."""
 
     at: datetime
     timezone: str
     currency: str
+    other_currencies: Mapping[str, int]
     since: date | None
     until: date | None
     people: People

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Subquery, case, distinct, func, select
 
+from engine.audience.money import worth
 from engine.insight.diagnosis.figures import Goods, share
 from engine.insight.diagnosis.purchases import days_of, local_orders
 from engine.store.tables import order_items, products
@@ -13,12 +14,14 @@ from engine.store.tables import order_items, products
 MOST = 12
 
 
-def goods(connection: Connection, kind: str, zone: str, now: datetime) -> tuple[Goods, ...]:
+def goods(
+    connection: Connection, kind: str, zone: str, currency: str, now: datetime
+) -> tuple[Goods, ...]:
     """The first MOST by amount, then by orders. `kind`: category or brand, as the item has it, else its product.
 
-    An item without a price adds nothing, one without a quantity counts once.
+    An item without a price, or of an order in another currency, adds nothing; one without a quantity counts once.
     """
-    c = _per_customer(kind, zone, now).c
+    c = _per_customer(kind, zone, currency, now).c
     amount, number = func.sum(c.amount).label("amount"), func.sum(c.orders).label("orders")
     question = select(
         c.name,
@@ -42,10 +45,11 @@ def goods(connection: Connection, kind: str, zone: str, now: datetime) -> tuple[
     )
 
 
-def _per_customer(kind: str, zone: str, now: datetime) -> Subquery:
+def _per_customer(kind: str, zone: str, currency: str, now: datetime) -> Subquery:
     bought = local_orders(zone, now)
     name = func.coalesce(order_items.c[kind], products.c[kind])
     quantity = func.coalesce(order_items.c.quantity, 1)
+    amount = worth(bought, currency, quantity * func.coalesce(order_items.c.price, 0))
     return (
         select(
             name.label("name"),
@@ -53,7 +57,7 @@ def _per_customer(kind: str, zone: str, now: datetime) -> Subquery:
             func.count(distinct(bought.c.id)).label("orders"),
             func.count(distinct(days_of(bought.c.seconds))).label("days"),
             func.sum(quantity).label("quantity"),
-            func.sum(quantity * func.coalesce(order_items.c.price, 0)).label("amount"),
+            func.sum(amount).label("amount"),
         )
         .select_from(
             order_items.join(bought, bought.c.id == order_items.c.order_id).outerjoin(

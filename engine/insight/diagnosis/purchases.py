@@ -23,6 +23,7 @@ from sqlalchemy import (
     select,
 )
 
+from engine.audience.money import worth
 from engine.audience.scope import COMPLETED
 from engine.store.tables import orders, zone_offsets
 from engine.store.types import BigId, epoch_seconds
@@ -54,14 +55,16 @@ calendar = Table(
 
 
 @contextmanager
-def laid_down(connection: Connection, zone: str, now: datetime) -> Iterator[None]:
+def laid_down(connection: Connection, zone: str, currency: str, now: datetime) -> Iterator[None]:
     """The tables `purchases` and `calendar` of completed orders up to `now`, for the time of the block.
 
-    The rows of `zone` must stand in zone_offsets.
+    The rows of `zone` must stand in zone_offsets. Only orders in `currency` add to amounts.
     """
     _metadata.create_all(connection, checkfirst=False)
     names = [column.name for column in purchases.c]
-    connection.execute(insert(purchases).from_select(names, _in_order(_by_day(zone, now))))
+    connection.execute(
+        insert(purchases).from_select(names, _in_order(_by_day(zone, currency, now)))
+    )
     days = connection.execute(select(purchases.c.day).distinct()).scalars().all()
     if days:
         connection.execute(
@@ -85,15 +88,16 @@ def _in_order(bought: Subquery) -> Select[tuple[int, ...]]:
     )
 
 
-def _by_day(zone: str, now: datetime) -> Subquery:
+def _by_day(zone: str, currency: str, now: datetime) -> Subquery:
     timed = local_orders(zone, now)
+    amount = worth(timed, currency)
     day = days_of(timed.c.seconds).label("day")
     return (
         select(
             timed.c.customer_id,
             day,
             func.count().label("orders"),
-            func.sum(timed.c.amount).label("amount"),
+            func.sum(amount).label("amount"),
         )
         .group_by(timed.c.customer_id, day)
         .subquery("bought")
@@ -101,7 +105,7 @@ def _by_day(zone: str, now: datetime) -> Subquery:
 
 
 def local_orders(zone: str, now: datetime) -> Subquery:
-    """Completed orders up to `now`: id, customer_id, amount, and `seconds` of the shop's wall clock since 1970."""
+    """Completed orders up to `now`: id, customer_id, amount, currency, and `seconds` of the shop's wall clock since 1970."""
     epoch = epoch_seconds(orders.c.placed_at)
     offset = zone_offsets.alias()
     # Stretches have no gaps between them: the last that began holds the moment, and the index finds it in one step.
@@ -117,6 +121,7 @@ def local_orders(zone: str, now: datetime) -> Subquery:
             orders.c.id,
             orders.c.customer_id,
             orders.c.amount,
+            orders.c.currency,
             (epoch + seconds).label("seconds"),
         )
         .where(orders.c.status.in_(COMPLETED), orders.c.placed_at <= now)

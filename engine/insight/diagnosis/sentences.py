@@ -205,12 +205,16 @@ def _revenue(found: Diagnosis, t: Words) -> str:
     if not all_of_it.quarters:
         return t["no_orders"]
     last = all_of_it.quarters[-1]
-    return t["say_revenue"].format(
+    said = t["say_revenue"].format(
         amount=money(all_of_it.amount, found.currency),
         share=percent(all_of_it.old_share),
         start=period_name(last.start, "quarter"),
         last_share=percent(last.old_share),
     )
+    if found.other_currencies:
+        others = (f"{name} {number(count)}" for name, count in found.other_currencies.items())
+        said = _joined(said, t["other_currencies"].format(currency=found.currency, others=t["list_comma"].join(others)))  # fmt: skip
+    return said
 
 
 def _hours(found: Hours, t: Words) -> str:
