@@ -10,8 +10,6 @@ The cycle is the median time between completed orders that follow each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -47,7 +45,6 @@ from engine.store.types import BigId, epoch_seconds
 
 _HOUR = 3600
 _NEAR = 2  # hours on either side
-_SORTER_KIB = -8000  # SQLite counts pages, and KiB where the number is negative
 
 _metadata = MetaData()
 _hours = Table(
@@ -77,10 +74,9 @@ def refresh_habits(
     _metadata.create_all(connection)
     place(connection, policy.timezone, now, chosen)
     analyze(connection, placed)
-    with _small_sorters(connection):
-        connection.execute(insert(_hours).from_select(
-            ["customer_id", "hour", "confidence"], _usual_hours(policy.timezone, now, chosen)
-        ))  # fmt: skip
+    connection.execute(insert(_hours).from_select(
+        ["customer_id", "hour", "confidence"], _usual_hours(policy.timezone, now, chosen)
+    ))  # fmt: skip
     connection.execute(
         insert(_cycles).from_select(["customer_id", "seconds"], _order_cycles(now, chosen))
     )
@@ -89,19 +85,6 @@ def refresh_habits(
     refresh_affinities(connection, now, chosen)
     forget(connection)
     _metadata.drop_all(connection)
-
-
-@contextmanager
-def _small_sorters(connection: Connection) -> Iterator[None]:
-    """SQLite lets each sorter of a statement grow as large as its page cache; the usual hours need four at once, which
-    took 128 MiB for a million orders."""
-    if connection.dialect.name != "sqlite":
-        yield
-        return
-    size = connection.exec_driver_sql("PRAGMA cache_size").scalar_one()
-    connection.exec_driver_sql(f"PRAGMA cache_size = {_SORTER_KIB}")
-    yield
-    connection.exec_driver_sql(f"PRAGMA cache_size = {size}")
 
 
 def completed(now: datetime, chosen: Select[Any] | None) -> ColumnElement[bool]:

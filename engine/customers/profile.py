@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from engine.customers.chosen import choosing
+from engine.customers.chosen import choosing, small_sorters
 from engine.customers.evaluation import COLUMNS, evaluate
 from engine.customers.habits import refresh_habits
 from engine.customers.tagging import refresh_tags
@@ -72,6 +72,16 @@ def refresh(
 
     A first evaluation is no change. Returns how many profiles were written.
     """
+    with small_sorters(connection):
+        written = _refresh(connection, policy, now, customer_ids)
+    if customer_ids is None:
+        mark_fresh(connection, policy, now)
+    return written
+
+
+def _refresh(
+    connection: Connection, policy: Policy, now: datetime, customer_ids: Sequence[int] | None
+) -> int:
     parts = [None] if customer_ids is None else list(_chunks(sorted(set(customer_ids))))
     _keep_others_out(connection, parts)
     _before.create(connection)
@@ -84,8 +94,6 @@ def refresh(
     with choosing(connection, customer_ids) as chosen:
         refresh_habits(connection, policy, now, chosen)
         refresh_tags(connection, policy, now, chosen)
-    if customer_ids is None:
-        mark_fresh(connection, policy, now)
     return written
 
 
