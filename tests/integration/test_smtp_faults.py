@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from itertools import product
 
@@ -356,6 +357,21 @@ def test_a_slow_reply_within_its_time_out_is_waited_for() -> None:
     with FaultServer(faults=[Fault("dot", "delay", seconds=0.5)]) as server:
         connection = connect(server)
         assert isinstance(send(connection, letters(1))[0], Accepted)
+        connection.close()
+
+
+def test_a_reply_that_came_while_the_loop_was_held_up_past_the_time_out_counts() -> None:
+    def hold_up() -> None:
+        end = asyncio.get_running_loop().time() + 2 * SHORT.dot
+        while asyncio.get_running_loop().time() < end or not server.copies("d0"):
+            pass
+
+    def soon(_: int) -> None:
+        asyncio.get_running_loop().call_later(0.01, hold_up)
+
+    with FaultServer() as server:
+        connection = connect(server, SHORT)
+        assert isinstance(connection.send(letters(1), on_transmit=soon)[0], Accepted)
         connection.close()
 
 
