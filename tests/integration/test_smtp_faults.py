@@ -369,7 +369,7 @@ def test_a_reply_that_came_while_the_loop_was_held_up_past_the_time_out_counts()
     def soon(_: int) -> None:
         asyncio.get_running_loop().call_later(0.01, hold_up)
 
-    with FaultServer() as server:
+    with FaultServer(faults=[Fault("dot", "delay", seconds=0.2)]) as server:
         connection = connect(server, SHORT)
         assert isinstance(connection.send(letters(1), on_transmit=soon)[0], Accepted)
         connection.close()
