@@ -202,15 +202,9 @@ class Wire:
                 raise BrokenConnection(phase, "unreadable reply: a line without an end")
             if self._ended:
                 raise BrokenConnection(phase, self._ended)
-            # The loop may have been held up: what came in time may lie in the kernel, still unread.
-            if not await self._something(deadline) and not self._has_more():
+            if not await self._something(deadline):
                 raise BrokenConnection(phase, f"no reply within {patience:g} s")
         return end
-
-    def _has_more(self) -> bool:
-        before = len(self._buffer) - self._at
-        self._arrived()
-        return bool(self._ended) or len(self._buffer) - self._at > before
 
     async def _something(self, deadline: float) -> bool:
         """Wait until something has arrived; False when the time is up first."""
