@@ -106,8 +106,8 @@ def data_of(session: Session, definition: Campaign | Care, ref: str) -> MessageD
             raise YanshuError(f"no customer {ref!r}")
         trigger = definition.trigger if isinstance(definition, Care) else None
         wanted = trigger is not None and trigger.has_order
-        is_dormant = trigger is not None and trigger.kind == "dormant"
-        order = _latest_order(connection, found.id, completed=is_dormant) if wanted else None
+        completed = trigger is not None and trigger.kind in ("dormant", "replenishment")
+        order = _latest_order(connection, found.id, completed=completed) if wanted else None
         items = _items(connection, order) if order else []
     data = sample_data(session)._replace(
         customer=customer_context(found._asdict()),

@@ -49,7 +49,7 @@ class Standing(StrEnum):
 
 
 UNDER_WAY = (Standing.ELIGIBLE, Standing.CALLED, Standing.CARDED)
-_HELD = (Standing.ACTIVE, Standing.RENEWED, Standing.LAPSED, Standing.REPLACED)
+HELD = (Standing.ACTIVE, Standing.RENEWED, Standing.LAPSED, Standing.REPLACED)
 
 
 def reached(
@@ -142,17 +142,19 @@ def rank_of(level: ColumnElement[Any], membership: Membership) -> ColumnElement[
 def member_at(table: Any, moment: datetime) -> ColumnElement[bool]:
     """SQL: a row of memberships (or of an alias of it) that made its customer a member at that moment."""
     at = literal(moment, Moment())
-    return and_(table.c.state.in_(_HELD), table.c.starts_at <= at, table.c.expires_at > at)
+    return and_(table.c.state.in_(HELD), table.c.starts_at <= at, table.c.expires_at > at)
 
 
-def expiring(after: datetime, until: datetime) -> Select[Any]:
+def expiring(after: datetime, until: datetime, *, ended: bool = False) -> Select[Any]:
     """SELECT `id, customer_id, level, expires_at` of cards that end later than `after`, up to `until`, and are not renewed.
 
-    What a reminder (会员卡到期提醒) asks: with `after` = now and `until` = now + `announce` of membership.yaml.
+    What a reminder (会员卡到期提醒) asks: with `after` = now and `until` = now + `announce` of membership.yaml. `ended`: those that
+    have lapsed already, too.
     """
+    states = (Standing.ACTIVE, Standing.LAPSED) if ended else (Standing.ACTIVE,)
     m = memberships
     return select(m.c.id, m.c.customer_id, m.c.level, m.c.expires_at).where(
-        m.c.state == Standing.ACTIVE,
+        m.c.state.in_(states),
         m.c.expires_at > literal(after, Moment()),
         m.c.expires_at <= literal(until, Moment()),
         ~has_successor(),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, time
-from typing import Literal
+from typing import Any, Literal
 
+from engine.definitions.cron import Cron
+from engine.definitions.festivals import Festival
 from engine.definitions.segment import Tree
 from engine.definitions.values import Duration
 from engine.errors import Position
@@ -50,16 +52,31 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FestiveDays:
+    """Every year's days of these festivals or solar terms, `offset` days before (negative) or after them, at `time`.
+
+    `prefix` and a festival's slug make the anchor: `festival:2026-qixi`, `solar_term:2026-lichun`.
+    """
+
+    prefix: Literal["festival", "solar_term"]
+    festivals: tuple[Festival, ...]
+    offset: int
+    time: time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """One date. `at` is wall-clock time where `per_customer`, or where `zone` is given; else in the shop's zone.
+    """One date (`at`), or those of `recurs`: wall-clock time where `per_customer`, or where `zone` is given; else in the
+    shop's zone.
 
     `at` keeps no zone of its own when written without an offset (`fixed` is None); with an offset it is an instant,
     the same for everybody, and stands in `fixed` (UTC).
     """
 
-    at_text: str  # as written: the run's occurrence and the deliveries' anchor derive from it and never change
-    at: datetime  # naive wall-clock time
-    fixed: datetime | None
+    at_text: str = ""  # as written: the anchor derives from it and never changes
+    at: datetime | None = None  # naive wall-clock time
+    fixed: datetime | None = None
+    recurs: Cron | FestiveDays | None = None
     zone: str | None
     per_customer: bool
     spread: Duration | None
@@ -67,27 +84,44 @@ class Schedule:
     position: Position
 
 
+TriggerKind = Literal[
+    "order", "unpaid", "dormant", "replenishment", "birthday", "anniversary", "festival", "solar_term",
+    "membership.expires", "membership.changed", "grade.changed", "tag.added", "event",
+]  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
     """What starts a care message.
 
-    `kind` order: `status` of the order event, then `delay`; a delay in days counts local dates and goes out at
-    `time` (None: at the event's own time of day); in s, m, h it is exact and `time` is refused. `kind` birthday: on the day, at
-    `time`. `kind` dormant: the last completed order is older than `after`; at `time`.
+    Something that happened (`order`, `unpaid`, `membership.changed`, `grade.changed`, `tag.added`, `event`) starts it after
+    `delay`: in days it counts local dates and goes out at `time` (None: at the event's own time of day); in s, m, h it is
+    exact and `time` is refused. A day (`birthday`, `anniversary`, `membership.expires`) starts it `offset` days later
+    (negative: ahead), at `time`. `dormant` and `replenishment` have a time span of their own. Festivals and solar terms are a
+    `schedule`, in each customer's zone.
+
+    `arguments`, by kind: unpaid, dormant, festival and solar_term have none; `birthday`: `calendar` solar | lunar; `anniversary`: `of`
+    first_order | joining; `membership.expires`: `level` tuple; `membership.changed`: `from to` tuples of levels,
+    `direction` rose | fell; `grade.changed`: the same of grades; `replenishment`: `category` tuple, `factor` Decimal;
+    `tag.added`: `dimension` str, `value` tuple; `event`: `kind` str, `data` as of the condition `event`, `region`
+    RegionRule. What is missing narrows nothing.
     """
 
-    kind: Literal["order", "birthday", "dormant"]
-    status: Literal["placed", "paid", "shipped", "arrived", "received", "refunded"] | None
-    delay: Duration | None
-    after: Duration | None
+    kind: TriggerKind
+    status: Literal["placed", "paid", "shipped", "arrived", "received", "refunded"] | None = None
+    delay: Duration | None = None
+    after: Duration | None = None  # of dormant
+    offset: int | None = None  # in days
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    schedule: Schedule | None = None
     time: time | None
     grace: Duration
     position: Position
 
     @property
     def has_order(self) -> bool:
-        """Whether an order stands behind each message: the one whose event it was, or the one that sleeps since."""
-        return self.kind in ("order", "dormant")
+        """Whether an order stands behind each message: the one whose event it was, or the last one before a silence."""
+        return self.kind in ("order", "unpaid", "dormant", "replenishment")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,3 +152,8 @@ class Care(Definition):
     trigger: Trigger
     again: Duration | None = None  # at most one per customer in this time
     still: Tree | None = None  # asked again at the gate; may name the anchor
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """The days on which it goes to everybody, of a festival or solar term; what concerns one customer has none."""
+        return self.trigger.schedule

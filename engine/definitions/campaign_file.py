@@ -8,6 +8,15 @@ from zoneinfo import ZoneInfo
 
 from engine.clock import check_aware, check_zone
 from engine.definitions.campaign import Campaign, Schedule
+from engine.definitions.cron import parse_cron
+from engine.definitions.festive_file import (
+    FESTIVAL,
+    FESTIVALS_READER,
+    SOLAR_TERM,
+    TERMS_READER,
+    festive_days,
+)
+from engine.definitions.operators import exactly_one
 from engine.definitions.ranking_file import AUDIENCE
 from engine.definitions.reading import Fields, Key, Reader, Record
 from engine.definitions.report import Report
@@ -18,6 +27,8 @@ from engine.definitions.values import Duration
 from engine.definitions.yaml_nodes import Entries, Node
 
 CUSTOMER = "customer"
+WAYS = ("at", "cron", FESTIVAL, SOLAR_TERM)
+"""How a schedule says when; one of them."""
 DEFAULT_EXPIRES = Duration(3, "d")
 _AT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:00)?(Z|[+-]\d\d:\d\d)?", re.ASCII)
 
@@ -39,6 +50,12 @@ def _zone_or_customer(written: str) -> str:
     return written if written == CUSTOMER else check_zone(written)
 
 
+def _check_schedule(fields: Fields, report: Report) -> None:
+    if not fields.refused:
+        exactly_one(*WAYS)(fields, report)
+    _check_offset(fields, report)
+
+
 def _check_offset(fields: Fields, report: Report) -> None:
     """An `at` with an offset is an instant; a `timezone` beside it may only agree."""
     written, zone = fields.get("at"), fields.get("timezone")
@@ -57,11 +74,13 @@ def _check_offset(fields: Fields, report: Report) -> None:
 
 def _schedule(fields: Fields) -> Schedule:
     written, zone = fields.get("at"), fields.get("timezone")
-    moment = datetime.fromisoformat(written)
+    moment = datetime.fromisoformat(written) if written else None
+    days = fields.get(FESTIVAL) or fields.get(SOLAR_TERM)
     return Schedule(
-        at_text=written,
-        at=moment.replace(tzinfo=None),
-        fixed=check_aware(moment) if moment.tzinfo else None,
+        at_text=written or "",
+        at=moment.replace(tzinfo=None) if moment else None,
+        fixed=check_aware(moment) if moment and moment.tzinfo else None,
+        recurs=festive_days(days) if days else fields.get("cron"),
         zone=None if zone == CUSTOMER else zone,
         per_customer=zone == CUSTOMER,
         spread=fields.get("spread"),
@@ -85,8 +104,13 @@ SCHEDULE: Reader[Schedule] = Record(
         "at": Key(
             text().then(_moment),
             'When, quoted: "2026-11-09T10:00", or with an offset.',
-            required=True,
         ),
+        "cron": Key(
+            text().then(parse_cron),
+            'Again and again, quoted: "0 10 * * mon" (minute hour day month weekday).',
+        ),
+        FESTIVAL: Key(FESTIVALS_READER, 'Every year: {name: 七夕, offset: -7d, time: "10:00"}.'),
+        SOLAR_TERM: Key(TERMS_READER, "Every year: {name: 立春}."),
         "timezone": Key(
             text().then(_zone_or_customer),
             "customer (each in their own zone) or an IANA zone; by default the shop's.",
@@ -97,8 +121,8 @@ SCHEDULE: Reader[Schedule] = Record(
             duration(), "Later than this after the due time it is not sent; default 3d."
         ),
     },
-    later=frozenset({"cron", "festival", "finish_by"}),
-    check=_check_offset,
+    later=frozenset({"finish_by"}),
+    check=_check_schedule,
 ).build(_schedule)
 
 

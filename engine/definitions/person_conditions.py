@@ -106,6 +106,9 @@ def _field(name: str) -> str:
     return name
 
 
+EVENT_DATA: Reader[dict[str, Arguments]] = map_of(_field, _VALUES)
+"""What an event's data must hold: field → operators."""
+
 CONDITIONS: Mapping[str, Reader[Arguments]] = {
     "attribute": narrowed(
         {"name": _NAME, **words(_VALUE), "gte": _NUMBER, "lte": _NUMBER, **KNOWN},
@@ -113,7 +116,7 @@ CONDITIONS: Mapping[str, Reader[Arguments]] = {
         required=("name",),
     ),
     "event": narrowed(
-        {"kind": _NAME, "data": map_of(_field, _VALUES), **AGES, "count": bounds(COUNT)},
+        {"kind": _NAME, "data": EVENT_DATA, **AGES, "count": bounds(COUNT)},
         dates_meet,
         required=("kind",),
     ),

@@ -11,7 +11,14 @@ from typing import Any, TypeVar
 from engine.clock import check_zone
 from engine.definitions.reading import Reader, describe, wrong_type
 from engine.definitions.report import Report, clipped
-from engine.definitions.values import Duration, Hours, parse_duration, parse_hours, parse_time
+from engine.definitions.values import (
+    Duration,
+    Hours,
+    parse_duration,
+    parse_hours,
+    parse_offset,
+    parse_time,
+)
 from engine.definitions.yaml_nodes import Node, Scalar
 from engine.errors import did_you_mean
 
@@ -162,6 +169,11 @@ def duration(*, least: int = 1) -> Reader[Duration]:
         return value
 
     return _written("a duration such as 7d").then(check, pattern="^[0-9]{1,6}[smhd]$")
+
+
+def offset() -> Reader[int]:
+    """`-7d`: days before a day, or `3d` after it."""
+    return _written("days such as -7d").then(parse_offset, pattern="^[+-]?[0-9]{1,3}d$")
 
 
 def hours() -> Reader[Hours]:

@@ -11,6 +11,8 @@ _DURATION = re.compile(r"(\d{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 STATUSES = ("placed", "paid", "shipped", "arrived", "received", "refunded", "closed")
 """Of an order, from first to last."""
+_OFFSET = re.compile(r"([+-]?)(\d{1,3})d")
+MAX_OFFSET = 180
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 
 
@@ -49,6 +51,23 @@ def parse_duration(text: str) -> Duration:
             f"{text!r} is not a duration; write a whole number and s, m, h or d, as in 7d"
         )
     return Duration(int(match[1]), match[2])  # type: ignore[arg-type]
+
+
+def parse_offset(text: str) -> int:
+    """`-7d` → -7: days before a day, or after it. Raises ValueError for anything else.
+
+    >>> parse_offset("-7d")
+    -7
+    """
+    match = _OFFSET.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(
+            f"{text!r} is not an offset in days; write -7d for a week before, 3d for three days after"
+        )
+    days = int(match[2])
+    if days > MAX_OFFSET:
+        raise ValueError(f"{text} is out of range: from -{MAX_OFFSET}d to {MAX_OFFSET}d")
+    return -days if match[1] == "-" else days
 
 
 def parse_time(text: str) -> time:

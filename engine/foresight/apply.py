@@ -9,7 +9,7 @@ import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,14 +22,15 @@ from engine.delivery.ledger import BACK_TO_PLANNED
 from engine.errors import DefinitionsError, YanshuError
 from engine.foresight.changes import Change, Wanted, compare, fingerprint, wanted
 from engine.foresight.renames import warn_of_renames
+from engine.planning.due import Span
 from engine.planning.expansion import expand
-from engine.planning.occurrences import occurrence
+from engine.planning.occurrences import occurrence, occurrences
 from engine.rendering.email import EmailCompiler
 from engine.rendering.lint import check_templates
 from engine.settings import Settings
 from engine.store.catalog import SENDABLE, CatalogReader
 from engine.store.session import Store, insert_ignoring
-from engine.store.tables import OPEN_STATES, State, audit, deliveries, links, runs
+from engine.store.tables import OPEN_STATES, State, audit, customers, deliveries, links, runs
 from engine.store.tables import definitions as versions
 from engine.tokens import Signer
 
@@ -236,7 +237,7 @@ class _InFlight:
 
     def _changed(self, change: Change) -> str:
         moved = self._reschedules(change)
-        told = [moved or "", self._bring_back(change, RESCHEDULED)]
+        told = [moved or self._drop_dates(change), self._bring_back(change, RESCHEDULED)]
         if moved is None:
             told.append(self._repin(change))
         return "; ".join(sentence for sentence in told if sentence)
@@ -244,7 +245,7 @@ class _InFlight:
     def _reschedules(self, change: Change) -> str | None:
         """A campaign at a new date: the old run ends while nobody was admitted; else it needs a word."""
         definition = self._definition(change)
-        if not isinstance(definition, Campaign):
+        if not isinstance(definition, Campaign) or definition.schedule.recurs:
             return None
         text = occurrence(definition.schedule, self.definitions.policy.timezone).text
         others = (runs.c.definition == change.name) & (runs.c.occurrence != text)
@@ -260,6 +261,34 @@ class _InFlight:
         count = self._withdraw(of_others, RESCHEDULED)
         self._end_runs(others & runs.c.state.in_(("open", "blocked")), RESCHEDULED)
         return f"rescheduled to {text.removeprefix('at:')}; {count} deliveries of the old date cancelled"
+
+    def _drop_dates(self, change: Change) -> str:
+        """Dates to come that a recurring schedule does not have any more. What went out is no reason to ask: it goes
+        out again and again."""
+        texts = self._recurring_texts(change)
+        if texts is None:
+            return ""
+        ahead = (runs.c.definition == change.name) & (runs.c.starts_at > self.now)
+        gone = ahead & runs.c.occurrence.not_in(texts)
+        if not self._count(runs, gone & runs.c.state.in_(("open", "blocked"))):
+            return ""
+        count = self._withdraw(deliveries.c.run_id.in_(select(runs.c.id).where(gone)), RESCHEDULED)
+        self._end_runs(gone, RESCHEDULED)
+        return f"rescheduled; {count} deliveries of dates that are no more cancelled"
+
+    def _recurring_texts(self, change: Change) -> list[str] | None:
+        """The dates of a recurring schedule as far as runs were ever made; None where the definition has none."""
+        schedule = self._definition(change).schedule
+        if schedule is None or schedule.recurs is None:
+            return None
+        latest = self.connection.execute(
+            select(func.max(runs.c.starts_at)).where(runs.c.definition == change.name)
+        ).scalar_one()
+        span = Span(self.now, max(latest or self.now, self.now) + timedelta(days=2))
+        zone = self.definitions.policy.timezone
+        zones = set(self.connection.execute(select(customers.c.timezone).distinct()).scalars())
+        found = occurrences(schedule, zone, {each for each in zones if each}, span)
+        return [one.text for one in found]
 
     def _bring_back(self, change: Change, reason: str) -> str:
         mine = (deliveries.c.definition == change.name) & (deliveries.c.reason == reason)
@@ -280,7 +309,10 @@ class _InFlight:
     def _wanted_runs(self, change: Change) -> Any:
         definition = self._definition(change)
         query = select(runs.c.id).where(runs.c.definition == change.name)
-        if isinstance(definition, Campaign):
+        texts = self._recurring_texts(change)
+        if texts is not None:
+            query = query.where(runs.c.occurrence.in_(texts))
+        elif isinstance(definition, Campaign):
             text = occurrence(definition.schedule, self.definitions.policy.timezone).text
             query = query.where(runs.c.occurrence == text)
         return query

@@ -16,14 +16,14 @@ from engine.audience.compiler import PEOPLE, Scope, matches
 from engine.customers.consent import permissions
 from engine.customers.profile import ensure_fresh
 from engine.definitions import regions
-from engine.definitions.campaign import Campaign, Care
+from engine.definitions.campaign import Campaign, Care, Schedule
 from engine.definitions.loader import Definitions
 from engine.foresight.apply import refuse_broken_templates
 from engine.foresight.changes import Change, compare, fingerprint, wanted
 from engine.foresight.renames import warn_of_renames
 from engine.foresight.sample import sms_parts
 from engine.planning.expansion import horizon
-from engine.planning.occurrences import due_by_zone, occurrence
+from engine.planning.occurrences import next_occurrence
 from engine.planning.triggers import Span, due_rows
 from engine.settings import Settings
 from engine.store.session import Store
@@ -132,15 +132,19 @@ class _Look:
     zones: set[str]
 
     def at(self, definition: Campaign | Care) -> Sendings:
-        if isinstance(definition, Campaign):
-            return self._campaign(definition)
+        if definition.schedule is not None:
+            return self._dated(definition, definition.schedule)
+        assert isinstance(definition, Care)
         return self._care(definition)
 
-    def _campaign(self, campaign: Campaign) -> Sendings:
+    def _dated(self, campaign: Campaign | Care, schedule: Schedule) -> Sendings:
+        """What goes to everybody, at its date or the next one of its dates."""
         policy = self.definitions.policy
-        when = occurrence(campaign.schedule, policy.timezone, self.zones)
-        due = due_by_zone(campaign.schedule, policy.timezone, self.zones).values()
-        spread = campaign.schedule.spread.delta if campaign.schedule.spread else timedelta()
+        when = next_occurrence(schedule, policy.timezone, self.zones, self.now)
+        if when is None:
+            nobody = _Reach(Counter(), Counter(), [])
+            return self._sendings(campaign, nobody, None, None, 0, ["it never comes again"])
+        spread = schedule.spread.delta if schedule.spread else timedelta()
         query = (
             select(customers).select_from(PEOPLE).where(matches(campaign.audience, self._scope()))
         )
@@ -150,13 +154,14 @@ class _Look:
             )
         ).scalar_one()
         reach = self._reach(campaign, query)
-        warnings = _campaign_warnings(campaign, when.starts_at, reach, self.now)
-        return self._sendings(campaign, reach, min(due), max(due) + spread, already, warnings)
+        warnings = _campaign_warnings(schedule, when.starts_at, reach, self.now)
+        last = when.ends_at + spread
+        return self._sendings(campaign, reach, when.starts_at, last, already, warnings)
 
     def _care(self, care: Care) -> Sendings:
         policy = self.definitions.policy
         span = Span(self.now - care.trigger.grace.delta, self.now + horizon(policy))
-        found = due_rows(care, policy, span)
+        found = due_rows(care, policy, span, self.definitions.membership)
         people = PEOPLE.join(found, found.c.customer_id == customers.c.id)
         chosen = matches(care.audience, self._scope())
         first, last = self.connection.execute(
@@ -276,12 +281,12 @@ def _address_hash(row: Any, channel: str, now: datetime) -> str | None:
 
 
 def _campaign_warnings(
-    campaign: Campaign, starts_at: datetime, reach: _Reach, now: datetime
+    schedule: Schedule, starts_at: datetime, reach: _Reach, now: datetime
 ) -> list[str]:
     warnings = []
-    if starts_at + campaign.schedule.expires.delta < now:
+    if starts_at + schedule.expires.delta < now:
         warnings.append("its time has passed: everybody would be skipped as expired")
-    elif starts_at - now < SHORT_LEAD:
+    elif starts_at - now < SHORT_LEAD and schedule.recurs is None:
         warnings.append("it is due in less than three days: a mailing takes longer to prepare well")
     reached = sum(reach.by_channel.values())
     if reached < FEW:

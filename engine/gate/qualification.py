@@ -14,9 +14,10 @@ from engine.definitions.policy import Policy
 from engine.definitions.segment import EVERYONE
 from engine.gate.candidates import Candidate, Version
 from engine.gate.decision import Because, Skip, of_definition
+from engine.gate.reasons import stands
 from engine.gate.states import is_committed
 from engine.store.among import among
-from engine.store.tables import customers, deliveries, orders, profiles
+from engine.store.tables import customers, deliveries, orders
 
 NO_LONGER = "no longer qualifies"
 
@@ -63,19 +64,18 @@ def _still_fails(
     definition = version.definition
     if not isinstance(definition, Care):
         return {}
-    dormant = definition.trigger.kind == "dormant"
-    if definition.still is None and not dormant:
-        return {}
     anchor = orders.alias("anchor")
+    reason = stands(definition.trigger, anchor)
+    if definition.still is None and reason is None:
+        return {}
     people = PEOPLE.join(deliveries, deliveries.c.customer_id == customers.c.id).outerjoin(
         anchor, anchor.c.id == deliveries.c.order_id
     )
     query = select(deliveries.c.id).select_from(people).where(among(deliveries.c.id, "ids"))
     if definition.still is not None:
         query = query.where(matches(definition.still, scope, anchor=anchor, again=True))
-    if dormant:
-        # Whoever ordered meanwhile sleeps no more, whether or not the rule thought of saying so.
-        query = query.where(profiles.c.last_order_id == deliveries.c.order_id)
+    if reason is not None:
+        query = query.where(reason)
     ids = [candidate.id for candidate in group]
     holds = set(connection.execute(query, {"ids": ids}).scalars())
     rule = of_definition(definition, "still" if definition.still is not None else "trigger")

@@ -5,7 +5,7 @@ Running it twice, or in four schedulers at once, changes nothing: INSERT … SEL
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -33,11 +33,11 @@ from sqlalchemy.sql.expression import values
 from engine.audience.compiler import PEOPLE, Scope, matches, with_cuts
 from engine.clock import from_local
 from engine.definitions import regions
-from engine.definitions.campaign import Campaign, Care
+from engine.definitions.campaign import Care, Schedule
 from engine.definitions.policy import Policy
 from engine.definitions.trees import tops_of
 from engine.planning.local_time import DAY, local_seconds
-from engine.planning.occurrences import due_by_zone, occurrence
+from engine.planning.occurrences import Occurrence, occurrences
 from engine.planning.triggers import Span, computed_once, due_rows, zone_of_customer
 from engine.store.catalog import Catalog, Version
 from engine.store.session import Store, insert_ignoring
@@ -48,7 +48,7 @@ from engine.store.zones import ensure_zones
 CHUNK = 10_000
 SHORTEST_HORIZON = timedelta(days=1)
 _COLUMNS = (
-    "public_id", "run_id", "definition", "step", "customer_id", "anchor", "order_id", "digest",
+    "public_id", "run_id", "definition", "step", "customer_id", "anchor", "order_id", "event_id", "digest",
     "class", "priority", "state", "due_at", "next_at", "not_after", "deferrals", "channel_index",
     "attempts", "created_at",
 )  # fmt: skip
@@ -79,10 +79,11 @@ def expand(
         ensure_zones(connection, _zones(connection, catalog.policy))
     made = {}
     for name, version in catalog.current.items():
-        if isinstance(version.definition, Campaign):
-            made[name] = _expand_campaign(store, version, version.definition, catalog, now, reach)
-        else:
-            made[name] = _expand_care(store, version, version.definition, catalog, now, reach)
+        definition = version.definition
+        if definition.schedule is not None:
+            made[name] = _expand_dates(store, version, definition.schedule, catalog, now, reach)
+        elif isinstance(definition, Care):
+            made[name] = _expand_care(store, version, definition, catalog, now, reach)
     return Expanded({name: count for name, count in made.items() if count})
 
 
@@ -91,14 +92,15 @@ def expand_for(
 ) -> Expanded:
     """Make what care rules have for these customers alone: what just became known of them may be a trigger.
 
-    The others wait for `expand`, which looks at everybody and costs accordingly. Idempotent.
+    The others wait for `expand`, which looks at everybody and costs accordingly; so do days that go to everybody.
+    Idempotent.
     """
     with store.write() as connection:
         ensure_zones(connection, _zones(connection, catalog.policy, people))
     made = {
         name: _expand_care(store, version, version.definition, catalog, now, reach, people)
         for name, version in catalog.current.items()
-        if isinstance(version.definition, Care)
+        if isinstance(version.definition, Care) and version.definition.schedule is None
     }
     return Expanded({name: count for name, count in made.items() if count})
 
@@ -131,28 +133,63 @@ def _zones(
     return {zone for zone in found if zone} | {policy.timezone, *regions.zones()}
 
 
-def _expand_campaign(
+def _expand_dates(
     store: Store,
     version: Version,
-    campaign: Campaign,
+    schedule: Schedule,
     catalog: Catalog,
     now: datetime,
     reach: timedelta,
 ) -> int:
+    """The occurrences that go to everybody: a campaign's, or a care rule's festivals."""
     policy = catalog.policy
-    with store.write() as connection:
+    with store.read() as connection:
         zones = _zones(connection, policy)
-        when = occurrence(campaign.schedule, policy.timezone, zones)
+        found = occurrences(schedule, policy.timezone, zones, Span(now, now + reach))
+        there = _known_runs(connection, version, found)
+    made = 0
+    for one in found:
+        # What had begun before the file was put in force is not joined midway, unless it is that very date.
+        if one.text not in there and schedule.recurs and one.starts_at < version.applied_at:
+            continue
+        if one.text in there and _is_complete(there[one.text], now):
+            continue
+        made += _expand_occurrence(store, version, schedule, one, catalog, now, reach)
+    return made
+
+
+def _known_runs(
+    connection: Connection, version: Version, found: Sequence[Occurrence]
+) -> Mapping[str, Any]:
+    rows = connection.execute(
+        select(runs).where(
+            runs.c.definition == version.definition.id,
+            runs.c.occurrence.in_([one.text for one in found]),
+        )
+    )
+    return {row.occurrence: row for row in rows}
+
+
+def _expand_occurrence(
+    store: Store,
+    version: Version,
+    schedule: Schedule,
+    when: Occurrence,
+    catalog: Catalog,
+    now: datetime,
+    reach: timedelta,
+) -> int:
+    policy, definition = catalog.policy, version.definition
+    with store.write() as connection:
         run = _ensure_run(connection, version, when.text, when.starts_at, now)
     if run is None or when.starts_at > now + reach or _is_complete(run, now):
         return 0
-    due = due_by_zone(campaign.schedule, policy.timezone, zones)
     scope = Scope(now=now, timezone=policy.timezone, policy=policy, segments=version.segments)
     made = 0
     if run.expanded_at is None or not _is_ranked(version):
         with store.read() as connection:
-            scope = with_cuts(connection, campaign.audience, scope)
-        query = _campaign_rows(version, campaign, scope, run, when.text, due)
+            scope = with_cuts(connection, definition.audience, scope)
+        query = _everybodys_rows(version, schedule, scope, run, when)
         for low, high in _chunks(store):
             with store.write() as connection:
                 made += _insert(connection, query.where(customers.c.id.between(low, high)))
@@ -208,39 +245,35 @@ def _chunks(store: Store) -> Iterator[tuple[int, int]]:
         yield start, start + CHUNK - 1
 
 
-def _campaign_rows(
-    version: Version,
-    campaign: Campaign,
-    scope: Scope,
-    run: Any,
-    anchor: str,
-    due: Mapping[str, datetime],
+def _everybodys_rows(
+    version: Version, schedule: Schedule, scope: Scope, run: Any, when: Occurrence
 ) -> Select[Any]:
-    rows = [(zone, int(moment.timestamp())) for zone, moment in sorted(due.items())]
+    rows = [(zone, int(moment.timestamp())) for zone, moment in sorted(when.due.items())]
     zones = values(column("zone", Text), column("due", BigInteger)).data(rows).cte("zones")
-    moment = zones.c.due + _jitter(campaign)
+    moment = zones.c.due + _jitter(version.definition.id, schedule)
     return (
         _delivery_rows(
             version,
             run_id=literal(run.id, BigInteger),
             customer_id=customers.c.id,
-            anchor=literal(anchor, Text),
+            anchor=literal(when.text, Text),
             order_id=cast(null(), BigInteger),
+            event_id=cast(null(), BigInteger),
             due=moment,
-            lifetime=campaign.schedule.expires.seconds,
+            lifetime=schedule.expires.seconds,
             now=scope.now,
         )
         .select_from(PEOPLE.join(zones, zones.c.zone == zone_of_customer(scope.policy)))
-        .where(matches(campaign.audience, scope))
+        .where(matches(version.definition.audience, scope))
     )
 
 
-def _jitter(campaign: Campaign) -> ColumnElement[int]:
+def _jitter(name: str, schedule: Schedule) -> ColumnElement[int]:
     """A stable share of `spread` per customer and campaign (Knuth's multiplicative hash), in seconds."""
-    spread = campaign.schedule.spread
+    spread = schedule.spread
     if spread is None or spread.seconds == 0:
         return literal(0, BigInteger)
-    seed = sum(ord(letter) * 31**place for place, letter in enumerate(campaign.id)) % 2**31
+    seed = sum(ord(letter) * 31**place for place, letter in enumerate(name)) % 2**31
     mixed = (cast(customers.c.id, BigInteger) * 2_654_435_761 + seed) % 2**32
     share: ColumnElement[int] = mixed % spread.seconds
     return share
@@ -257,7 +290,7 @@ def _expand_care(
 ) -> int:
     policy = catalog.policy
     span = Span(now - care.trigger.grace.delta, now + reach)
-    found = _with_days(due_rows(care, policy, span, only), policy)
+    found = _with_days(due_rows(care, policy, span, catalog.membership, only), policy)
     scope = Scope(now=now, timezone=policy.timezone, policy=policy, segments=version.segments)
     people = PEOPLE.join(found, found.c.customer_id == customers.c.id)
     chosen = (_is_new(care, found), matches(care.audience, scope))
@@ -265,22 +298,34 @@ def _expand_care(
         days = select(found.c.day).select_from(people).where(*chosen).distinct()
         numbers = connection.execute(days).scalars().all()
         by_day = _day_runs(connection, version, [int(number) for number in numbers], policy, now)
-        if not by_day:
-            return 0
-        day_rows = values(column("day", BigInteger), column("run_id", BigInteger))
-        of_day = day_rows.data(sorted(by_day.items())).cte("of_day")
-        query = _delivery_rows(
-            version,
-            run_id=of_day.c.run_id,
-            customer_id=customers.c.id,
-            anchor=found.c.anchor,
-            order_id=found.c.order_id,
-            due=found.c.due,
-            lifetime=care.trigger.grace.seconds,
-            now=now,
-        )
-        of_their_day = people.join(of_day, of_day.c.day == found.c.day)
-        return _insert(connection, query.select_from(of_their_day).where(*chosen))
+    if not by_day:
+        return 0
+    day_rows = values(column("day", BigInteger), column("run_id", BigInteger))
+    of_day = day_rows.data(sorted(by_day.items())).cte("of_day")
+    query = _delivery_rows(
+        version,
+        run_id=of_day.c.run_id,
+        customer_id=customers.c.id,
+        anchor=found.c.anchor,
+        order_id=found.c.order_id,
+        event_id=found.c.event_id,
+        due=found.c.due,
+        lifetime=care.trigger.grace.seconds,
+        now=now,
+    )
+    of_their_day = people.join(of_day, of_day.c.day == found.c.day)
+    return _insert_in_chunks(store, query.select_from(of_their_day).where(*chosen))
+
+
+def _insert_in_chunks(store: Store, query: Select[Any]) -> int:
+    """Rows that are not there yet, so many in one transaction: the query itself leaves out those that are."""
+    made = 0
+    while True:
+        with store.write() as connection:
+            more = _insert(connection, query.limit(CHUNK))
+        made += more
+        if more < CHUNK:
+            return made
 
 
 def _with_days(found: FromClause, policy: Policy) -> CTE:
@@ -341,6 +386,7 @@ def _delivery_rows(
     customer_id: ColumnElement[Any],
     anchor: ColumnElement[Any],
     order_id: ColumnElement[Any],
+    event_id: ColumnElement[Any],
     due: ColumnElement[Any],
     lifetime: int,
     now: datetime,
@@ -355,6 +401,7 @@ def _delivery_rows(
         customer_id,
         anchor,
         order_id,
+        event_id,
         literal(version.digest, Text),
         literal(definition.message_class, Text),
         literal(definition.priority, BigInteger),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -23,13 +24,17 @@ _IN_FORCE = select(definitions.c.id).where(definitions.c.current).order_by(defin
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One applied version of a campaign or care rule, with everything that it needs to be sent."""
+    """One applied version of a campaign or care rule, with everything that it needs to be sent.
+
+    `applied_at`: when it was put in force, the last time.
+    """
 
     digest: str
     path: str
     files: Mapping[str, str]
     definition: Campaign | Care
     segments: Mapping[str, Segment]
+    applied_at: datetime
 
 
 @dataclass
@@ -79,7 +84,9 @@ class CatalogReader:
         current, membership = {}, None
         for row in rows:
             if row.kind in SENDABLE:
-                current[row.name] = self._versions.setdefault(row.digest, _parse(row))
+                known = self._versions.get(row.digest) or _parse(row)
+                current[row.name] = replace(known, applied_at=row.applied_at)
+                self._versions[row.digest] = current[row.name]
             elif row.kind == POLICY and row.digest != self._policy[0]:
                 self._policy = (row.digest, load_policy(row.files))
             elif row.kind == MEMBERSHIP:
@@ -98,4 +105,4 @@ class CatalogReader:
 
 def _parse(row: Any) -> Version:
     definition, segments = load_one(row.kind, row.name, row.files)
-    return Version(row.digest, row.path, row.files, definition, segments)
+    return Version(row.digest, row.path, row.files, definition, segments, row.applied_at)

@@ -215,8 +215,6 @@ def test_a_key_of_the_wider_design_is_refused_by_name(key: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "key"),
     [
-        ("{at:", "{cron: x, at:", "cron"),
-        ('{at: "2026-11-09T10:00"}', "{festival: {name: qixi}}", "festival"),
         ("{at:", "{finish_by: x, at:", "finish_by"),
         ("{at:", "{send_time: usual_hour, at:", "usual_hour"),
         ("{all: []}", "{all: [], holdout: 5%}", "holdout"),

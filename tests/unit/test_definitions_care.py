@@ -6,10 +6,10 @@ from datetime import time
 
 import pytest
 
-from engine.definitions.campaign import Care, Trigger
-from engine.definitions.care_file import LATER_TRIGGERS
+from engine.definitions.campaign import Care, FestiveDays, Trigger
 from engine.definitions.loader import check
 from engine.definitions.segment import EVERYONE, Condition, Group
+from engine.definitions.trigger_kinds import LATER_EVENTS
 from engine.definitions.values import Duration
 
 SHORT = """\
@@ -86,6 +86,56 @@ def test_dormant_names_its_own_time_or_leaves_it_to_the_policy() -> None:
     assert trigger("{dormant: {}}").after is None
 
 
+def test_every_trigger_of_the_trade_can_be_written() -> None:
+    lunar = trigger("{birthday: {calendar: lunar, offset: -3d}, time: '09:00'}")
+    assert (lunar.kind, lunar.offset, lunar.time) == ("birthday", -3, time(9))
+    assert lunar.arguments == {"calendar": "lunar"}
+    assert trigger("{event: birthday, offset: -7d}").offset == -7
+    assert trigger("{anniversary: {of: joining}}").arguments == {"of": "joining"}
+    assert trigger("membership.expires").offset is None
+    assert trigger("{grade.changed: {from: G, direction: fell}}").arguments == {
+        "from": ("G",),
+        "direction": "fell",
+    }
+    assert trigger("{replenishment: {category: 咖啡, factor: 0.9}}").kind == "replenishment"
+    assert trigger("{tag.added: {dimension: temper}, time: '10:00'}").delay == Duration(0, "d")
+    assert trigger("{event: order.unpaid, delay: 30m}").kind == "unpaid"
+
+
+def test_festivals_and_solar_terms_are_days_on_each_customers_clock() -> None:
+    for written in (
+        "{festival: {name: [七夕, 中秋节], offset: -3d, time: '09:30'}, grace: 12h}",
+        "{festival: {name: [qixi, mid-autumn]}, offset: -3d, time: '09:30', grace: 12h}",
+    ):
+        schedule = trigger(written).schedule
+        assert schedule is not None and isinstance(schedule.recurs, FestiveDays)
+        assert [one.slug for one in schedule.recurs.festivals] == ["qixi", "zhongqiu"]
+        assert (schedule.recurs.offset, schedule.recurs.time) == (-3, time(9, 30))
+        assert (schedule.per_customer, schedule.expires) == (True, Duration(12, "h"))
+    terms = trigger("{solar_term: 立春}").schedule
+    assert terms is not None and isinstance(terms.recurs, FestiveDays)
+    assert (terms.recurs.prefix, terms.recurs.time) == ("solar_term", time(10))
+
+
+def test_any_event_that_the_shop_sends_in_starts_a_rule_with_its_data_and_a_region() -> None:
+    for kind in (
+        "weather",
+        "weather.damp",
+        "review",
+        "cart.abandoned",
+        "live-started",
+        "qr_scanned",
+    ):
+        found = trigger(kind)
+        assert (found.kind, found.arguments) == ("event", {"kind": kind})
+    damp = trigger(
+        "{event: {kind: weather, data: {humidity: {gte: 90}}, region: {province: 广东省}}}"
+    )
+    assert damp.arguments["region"].provinces == ("广东",)
+    assert damp.arguments["data"]["humidity"]["gte"] == 90
+    assert trigger("{event: {kind: order.reviewed}}").arguments == {"kind": "order.reviewed"}
+
+
 def test_still_may_ask_for_the_order_that_started_it() -> None:
     still = read(SHORT).still
     assert isinstance(still, Group) and isinstance(still.children[0], Condition)
@@ -100,16 +150,32 @@ def test_still_may_ask_for_the_order_that_started_it() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        (TRIGGER, "{}", "`event` or `dormant` is missing"),
+        (TRIGGER, "{}", "one of `event`, `birthday`, `anniversary`"),
         (TRIGGER, "[order.paid]", "a list stands where a trigger"),
         (TRIGGER, "{event: order.recieved}", "'order.recieved' is not known here; did you mean 'order.received'?"),
         (TRIGGER, "order.recieved", "did you mean 'order.received'?"),
-        (TRIGGER, "{event: birthday, dormant: {}}", "an `event` or `dormant`, not both"),
-        (TRIGGER, "{event: birthday, delay: 1d}", "`delay` counts from an order's event; birthday has its own day"),
-        (TRIGGER, "{dormant: {after: 9d}, delay: 1d}", "say after how long in `dormant: {after: 90d}`"),
+        (TRIGGER, "{event: birthday, dormant: {}}", "`event` and `dormant`: a trigger is one of them; write two rules"),
+        (TRIGGER, "{event: birthday, delay: 1d}", "`delay` counts from something that happened; birthday has its own day: write `offset`"),
+        (TRIGGER, "{dormant: {after: 9d}, delay: 1d}", "no `delay` here: say after how long in `dormant: {after: 90d}`"),
         (TRIGGER, '{event: order.paid, delay: 2h, time: "10:00"}', "`time` needs a delay in days"),
         (TRIGGER, '{event: order.paid, time: "9:00"}', "'9:00' is not a time of day"),
-        (TRIGGER, "birthday", "a birthday has no order whose status could be asked"),
+        (TRIGGER, "birthday", "behind birthday there is no order whose status could be asked"),
+        (TRIGGER, "{event: order.paid, offset: 1d}", "`offset` counts from a day that is known ahead; after order.paid write `delay`"),
+        (TRIGGER, "{event: festival}", "festival says too little: write festival: {name: 七夕}"),
+        (TRIGGER, "{festival: {name: 端五}}", "unknown festival '端五'"),
+        (TRIGGER, "{festival: {name: 元霄节}}", "did you mean '元宵节'?"),
+        (TRIGGER, "{festival: {name: duanwo}}", "did you mean 'duanwu'?"),
+        (TRIGGER, "{solar_term: {name: 立舂}}", "unknown solar term '立舂'; did you mean '立"),
+        (TRIGGER, "{solar_term: {name: 立春, time: '09:00'}, time: '10:00'}", "`time` stands here and in `solar_term`: write it once"),
+        (TRIGGER, "{birthday: {offset: 7}}", "'7' is not an offset in days; write -7d for a week before"),
+        (TRIGGER, "{birthday: {offset: -200d}}", "-200d is out of range: from -180d to 180d"),
+        (TRIGGER, "{birthday: {calendar: moon}}", "'moon' is not known here"),
+        (TRIGGER, "{tag.added: {}}", "`dimension` is missing"),
+        (TRIGGER, "{replenishment: {factor: 0}}", "times 0 the next purchase would be due with the last one"),
+        (TRIGGER, "{event: membership.expired}", "did you mean 'membership.expires'?"),
+        (TRIGGER, "{event: order.reviewed}", "is written event: {kind: order.reviewed}"),
+        (TRIGGER, "{event: {kind: weather, region: {province: 广冬}}}", "'广冬' is no province of China"),
+        (TRIGGER, "{event: {kind: weather, where: x}}", "unknown key 'where'"),
         ("received", "received, after: 3d", "unknown key 'after'"),
         ("again: 30d", "again: true", "'true' is not a duration"),
         ("still: ", "audience: ", "`anchor` is what started a care rule: only its `still` can ask for it"),
@@ -125,8 +191,8 @@ def test_each_mistake_is_told_in_its_own_words(old: str, new: str, problem: str)
     assert any(problem in each for each in found), found
 
 
-@pytest.mark.parametrize("event", sorted(LATER_TRIGGERS))
+@pytest.mark.parametrize("event", sorted(LATER_EVENTS))
 def test_a_trigger_of_the_wider_design_is_refused_by_name(event: str) -> None:
-    for written in (event, f"{{event: {event}}}", f"{{{event}: {{before: 7d}}}}"):
+    for written in (event, f"{{event: {event}}}"):
         (problem,) = problems(SHORT.replace(TRIGGER, written))
         assert problem.endswith(f"`{event}` is not supported yet [not-supported]")
