@@ -38,13 +38,13 @@ def put_in_force(
     loaded = load(project)
     connection.execute(update(definitions).values(current=False))
     versions: list[tuple[str, str, str, dict[str, str]]] = [
-        (kind.kind, name, kind.position.file, version_files(kind, project))
-        for name, kind in loaded.sendable().items()
+        (one.kind, name, one.position.file, version_files(one, project))
+        for name, one in loaded.sendable().items()
     ]
-    if "policy.yaml" in project:
-        versions.append(
-            ("policy", "policy", "policy.yaml", {"policy.yaml": project["policy.yaml"]})
-        )
+    for kind in ("policy", "membership"):
+        path = f"{kind}.yaml"
+        if path in project:
+            versions.append((kind, kind, path, {path: project[path]}))
     for kind, name, path, own in versions:
         connection.execute(
             insert(definitions).values(

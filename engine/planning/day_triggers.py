@@ -138,7 +138,11 @@ def membership_expires(ask: Ask) -> Select[Any]:
 
 
 def _table(name: str, numbers: tuple[str, ...], rows: list[Any], text: str = "") -> CTE:
-    """Rows of ours as a table. Written out, not bound: a long horizon has more of them than a statement has places."""
+    """Rows of ours as a table. Written out, not bound: a long horizon has more of them than a statement has places.
+
+    Where there are none (a span within a leap month) a row stands for nobody: SQL has no table without rows.
+    """
+    nobody = (*([""] if text else []), *[-1_000_000 for _ in numbers])
     columns: list[ColumnClause[Any]] = [column(text, Text)] if text else []
     columns += [column(each, BigInteger) for each in numbers]
-    return values(*columns, name=name, literal_binds=True).data(rows).cte(name)
+    return values(*columns, name=name, literal_binds=True).data(rows or [nobody]).cte(name)
