@@ -28,6 +28,7 @@ from engine.definitions.report import Report
 from engine.definitions.segment import Segment, Tree
 from engine.definitions.sendable import stem
 from engine.definitions.tagging import FILE as TAGGING_FILE
+from engine.definitions.trigger_references import check_triggers
 from engine.errors import DefinitionsError, Position, Problem
 
 
@@ -155,6 +156,8 @@ def _check(
         trees = (*parts.trees(), *(segment.tree for segment in parts.segments.values()))
         with report.bounded() as found:
             references.check_grades(trees, policy, found)
+        with report.bounded() as found:
+            check_triggers(parts.sendable.values(), policy, membership, found)
     if policy is None or report.errors:
         return None
     sendable = parts.sendable.values()

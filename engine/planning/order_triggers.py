@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, case, func, select
 
 from engine.audience.scope import COMPLETED
-from engine.planning.due import Ask, seconds_of, whole_days, zone_of_customer
+from engine.planning.due import ZONE_SLACK, Ask, seconds_of, whole_days, zone_of_customer
 from engine.planning.local_time import DAY, local_seconds
 from engine.store import anchors
 from engine.store.tables import (
@@ -21,7 +20,7 @@ from engine.store.tables import (
     products,
     profiles,
 )
-from engine.store.types import epoch_seconds
+from engine.store.types import epoch_seconds, from_epoch_seconds
 
 _MILLION = 1_000_000
 
@@ -82,19 +81,20 @@ def replenishment(ask: Ask) -> Select[Any]:
         .join(cycles, cycles.c.category == liked.c.name)
         .join(customers, customers.c.id == liked.c.customer_id)
         .join(orders, orders.c.id == _last_order(liked))
-        .where(liked.c.kind == "category", *_inside(ask, epoch_seconds(liked.c.last_at) + wait))
+        .where(liked.c.kind == "category", *_inside(ask, liked.c.last_at, wait))
     )
     if "category" in ask.trigger.arguments:
         query = query.where(liked.c.name.in_(ask.trigger.arguments["category"]))
     return ask.on_day(query, whole_days(runs_out))
 
 
-def _inside(ask: Ask, epoch: ColumnElement[Any]) -> list[ColumnElement[bool]]:
-    """Cheap to ask, before clocks are looked up: what may be due within the span."""
-    slack = timedelta(days=2)
+def _inside(ask: Ask, last: ColumnElement[Any], wait: ColumnElement[Any]) -> list[Any]:
+    """What may be due within the span: for an index to find, before clocks are looked up."""
+    low = (ask.span.earliest - ZONE_SLACK).timestamp()
+    high = (ask.span.latest + ZONE_SLACK).timestamp()
     return [
-        epoch > int((ask.span.earliest - slack).timestamp()),
-        epoch <= int((ask.span.latest + slack).timestamp()),
+        last > from_epoch_seconds(int(low) - wait),
+        last <= from_epoch_seconds(int(high) - wait),
     ]
 
 

@@ -109,6 +109,7 @@ class Customer(_Row, table=True):
         Index("ix_customers_email_hash", "email_hash"),
         Index("ix_customers_phone_hash", "phone_hash"),
         Index("ix_customers_birthday", "birthday_month", "birthday_day"),
+        Index("ix_customers_joined", "joined_at"),
     )
     id: int | None = _key()
     ref: str = _text(unique=True)
@@ -153,6 +154,7 @@ class Tag(_Row, table=True):
     __table_args__ = (
         UniqueConstraint("customer_id", "dimension", "value"),
         Index("ix_tags_value", "dimension", "value", "customer_id"),
+        Index("ix_tags_added", "dimension", "tagged_at"),
     )
     id: int | None = _key()
     customer_id: int = _parent("customers.id")
@@ -274,6 +276,7 @@ class Membership(_Row, table=True):
     __table_args__ = (
         Index("ix_memberships_customer", "customer_id"),
         Index("ix_memberships_expires", "expires_at"),
+        Index("ix_memberships_starts", "starts_at"),
     )
     id: int | None = _key()
     customer_id: int = _parent("customers.id")
@@ -307,6 +310,7 @@ class Profile(_Row, table=True):
     __tablename__ = "profiles"
     __table_args__ = (
         Index("ix_profiles_last_order", "last_order_at"),
+        Index("ix_profiles_first_order", "first_order_at"),
         Index("ix_profiles_grade", "grade"),
     )
     customer_id: int = _parent("customers.id", primary_key=True)
@@ -337,7 +341,10 @@ class Affinity(_Row, table=True):
     name in all of the customer's."""
 
     __tablename__ = "affinities"
-    __table_args__ = (Index("ix_affinities_name", "kind", "name", "score"),)
+    __table_args__ = (
+        Index("ix_affinities_name", "kind", "name", "score"),
+        Index("ix_affinities_last", "kind", "name", "last_at"),
+    )
     customer_id: int = _parent("customers.id", primary_key=True)
     kind: str = _text(primary_key=True)  # category | brand
     name: str = _text(primary_key=True)

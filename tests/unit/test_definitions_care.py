@@ -196,3 +196,31 @@ def test_a_trigger_of_the_wider_design_is_refused_by_name(event: str) -> None:
     for written in (event, f"{{event: {event}}}"):
         (problem,) = problems(SHORT.replace(TRIGGER, written))
         assert problem.endswith(f"`{event}` is not supported yet [not-supported]")
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("{grade.changed: {from: Gold}}", "3:10: unknown grade 'Gold'; known: B, G, P, S [unknown-grade]"),
+        ("{grade.changed: {from: S, to: G, direction: fell}}", "nobody can match: from S to G fell"),
+        ("{grade.changed: {from: P, direction: rose}}", "nobody can match: from P to any rose"),
+        ("{grade.changed: {from: S, to: S}}", "nobody can match: from S to S is no change"),
+        ("{membership.changed: {to: 金卡}}", "unknown level '金卡'; did you mean '金卡会员'? [unknown-level]"),
+        ("{membership.expires: {level: VIP}}", "unknown level 'VIP'; known: 金卡会员 [unknown-level]"),
+        ("{tag.added: {dimension: tempre}}", "unknown dimension 'tempre'; did you mean 'temper'? [unknown-tag]"),
+        ("{tag.added: {dimension: temper, value: picki}}", "unknown value of temper 'picki'; did you mean 'picky'?"),
+        ("{event: birthday, time: '21:00', grace: 2h}", "nobody would ever get it: at 21:00 sms is quiet (20:00-08:00, policy.yaml:1:15), and it expires before that ends"),
+        ("{festival: 七夕, time: '21:00', grace: 10h}", "nobody would ever get it: at 21:00 sms is quiet"),
+    ],
+)  # fmt: skip
+def test_what_other_files_do_not_have_or_do_not_allow_is_told(written: str, told: str) -> None:
+    others = {
+        "policy.yaml": 'quiet_hours: {sms: "20:00-08:00"}\n',
+        "membership.yaml": "levels: [{name: 金卡会员, threshold: {amount: 1000}}]\n",
+        "tagging.yaml": "dimensions: {temper: {values: [picky, loyal]}}\n",
+    }
+    source = SHORT.replace(TRIGGER, written).replace("still: {not", "# {not")
+    _, found = check({"care/thanks.yaml": source, **REST, **others})
+    assert any(told in str(problem) for problem in found), found
+    fine = source.replace(written, "{event: birthday, time: '21:00', grace: 11h}")
+    assert check({"care/thanks.yaml": fine, **REST, **others})[1] == ()
