@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, case, delete, func, insert, select, true, update
 
 from engine.definitions.campaign import Campaign, Care
 from engine.definitions.loader import Definitions
@@ -326,7 +326,9 @@ class _InFlight:
             return f"{count} planned deliveries cancelled"
         # Rows that nobody has tried are planned anew by the next expansion, at their new time and for the audience
         # that the file names now; a row that was tried keeps its history and only follows the new content.
-        fresh = rows & (deliveries.c.attempts == 0)
+        again = self._expanded_again(change)
+        of_these = select(runs.c.id).where(runs.c.definition == change.name, again)
+        fresh = rows & (deliveries.c.attempts == 0) & deliveries.c.run_id.in_(of_these)
         anew = self.connection.execute(delete(deliveries).where(fresh)).rowcount
         kept = self.connection.execute(
             update(deliveries).where(rows).values(**self._pin(change))
@@ -338,12 +340,18 @@ class _InFlight:
             .values(
                 digest=change.after,
                 priority=definition.priority,
-                expanded_at=None,
+                expanded_at=case((~again, runs.c.expanded_at)),
                 state="open",
                 reason=None,
             )
         )
         return f"{anew + kept} planned deliveries follow the new version" if anew + kept else ""
+
+    def _expanded_again(self, change: Change) -> Any:
+        """Runs that the next expansion fills anew: of a recurring schedule the dates that it has. One that has begun and
+        is no date of it any more keeps its rows to the end."""
+        texts = self._recurring_texts(change)
+        return true() if texts is None else runs.c.occurrence.in_(texts)
 
     def _pin(self, change: Change) -> dict[str, Any]:
         definition = self._definition(change)
