@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from engine.definitions.campaign import TriggerKind
 from engine.definitions.loader import check, load, load_one, read_files
 from engine.definitions.version import digest, version_files
 from engine.errors import DefinitionsError
@@ -70,13 +72,20 @@ def test_the_example_shop_has_no_problem() -> None:
     assert len(definitions.care) >= 10
     assert definitions.policy.volume == ()
     assert len(definitions.policy.frequency) == 3
-    kinds = {(one.trigger.kind, one.trigger.status) for one in definitions.care.values()}
-    assert {
-        ("birthday", None),
-        ("dormant", None),
-        ("order", "placed"),
-        ("order", "refunded"),
-    } <= kinds
+    assert {one.trigger.kind for one in definitions.care.values()} == set(get_args(TriggerKind))
+    assert {one.trigger.status for one in definitions.care.values()} >= {
+        "paid",
+        "shipped",
+        "refunded",
+    }
+    recurring = [
+        one.schedule.recurs for one in definitions.campaigns.values() if one.schedule.recurs
+    ]
+    assert {getattr(one, "prefix", "cron") for one in recurring} == {
+        "cron",
+        "festival",
+        "solar_term",
+    }
 
 
 def test_reading_takes_definitions_and_templates_and_nothing_else(tmp_path: Path) -> None:

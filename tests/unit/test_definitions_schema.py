@@ -62,6 +62,10 @@ TYPES: dict[str, type] = {
 }
 
 
+def _types(written: Any) -> tuple[type, ...]:
+    return tuple(TYPES[name] for name in (written if isinstance(written, list) else [written]))
+
+
 def complaints(value: Any, rules: Any, root: Any) -> Iterator[str]:
     """What a schema validator would say, for the parts of JSON Schema that ours use."""
     if "$ref" in rules:
@@ -72,7 +76,7 @@ def complaints(value: Any, rules: Any, root: Any) -> Iterator[str]:
     elif "enum" in rules:
         if value not in rules["enum"]:
             yield f"{value!r} is none of {rules['enum']}"
-    elif not isinstance(value, TYPES[rules["type"]]):
+    elif not isinstance(value, _types(rules["type"])):
         yield f"{value!r} is no {rules['type']}"
     elif isinstance(value, dict):
         yield from of_a_map(value, rules, root)
