@@ -13,7 +13,7 @@ from engine.customers.profile import refresh
 from engine.definitions.loader import read_files
 from engine.gate.candidates import load_candidates
 from engine.gate.qualification import no_longer_qualified
-from engine.planning.expansion import Expanded
+from engine.planning.expansion import Expanded, expand_for
 from engine.planning.expansion import expand as expand_ahead
 from engine.store.catalog import Catalog, CatalogReader
 from engine.store.session import Store
@@ -324,12 +324,22 @@ def test_an_event_that_the_shop_sends_in_starts_a_rule_by_its_data_and_the_custo
         for ref, province, state, hours in (("gd", "广东", "damp", 1), ("dry", "广东", "dry", 1), ("zj", "浙江", "damp", 1), ("stale", "广西", "damp", 13)):  # fmt: skip
             who = add_customer(connection, ref, province=province)
             connection.execute(insert(events).values(ref=f"w-{ref}", customer_id=who, kind="weather", at=now - timedelta(hours=hours), data={"state": state}))  # fmt: skip
-    expand(store, catalog, now)
+    assert expand_for(store, catalog, now, [who], timedelta(days=1)).total == 0
+    assert expand_for(store, catalog, now, [1, 2, 3], timedelta(days=1)).total == 1
     expand(store, catalog, now)
     assert due(store, "damp-in-guangdong") == ["event:w-gd gd 2027-03-10 07:00"]
     with store.read() as connection:
         found = select(deliveries.c.event_id, events.c.id).join(events, events.c.ref == "w-gd")
         assert [one == two for one, two in connection.execute(found)] == [True]
+
+
+def test_every_trigger_can_be_asked_of_some_customers_only(store: Store) -> None:
+    """As when something about them was pushed."""
+    with store.write() as connection:
+        names = [path.stem for path in (ROOT / "config" / "care").glob("*.yaml")]
+        catalog = in_force(connection, *names)
+        someone = add_customer(connection, "1")
+    assert expand_for(store, catalog, local("2026-11-02T12:00"), [someone], timedelta(days=40)).total == 0  # fmt: skip
 
 
 def test_much_that_is_due_at_once_lands_in_bounded_pieces(store: Store, monkeypatch: Any) -> None:
