@@ -48,6 +48,7 @@ dimensions:
   occupation: {values: [office-worker, full-time-parent]}
   likes: {values: [tea], several: true}
   spending: {values: [big]}
+  temper: {values: [picky, patient]}
 rules:
   - {name: home, tag: occupation=full-time-parent, address: {contains: [小区]}}
   - {name: tea, tag: likes=tea, ordered: {category: [tea], count: 2}}
@@ -320,6 +321,20 @@ def test_the_same_push_twice_changes_nothing_and_a_later_state_updates(
 
 
 # --- whole or not at all
+
+
+def test_a_tag_that_tagging_yaml_does_not_know_is_refused_with_the_nearest_name(
+    store: Store, sender: Sender
+) -> None:
+    sender.push("customers", customer("1"))
+    before = content(store)
+    unknown = {"customer_id": "1", "dimension": "temper", "value": "pickly"}
+    answer = sender.push("tags", unknown)
+    assert answer.status_code == 422
+    ((path, message),) = errors(answer)
+    assert path == "$.value"
+    assert "picky" in message
+    assert content(store) == before
 
 
 def test_one_bad_row_keeps_all_of_a_push_out_and_its_path_is_told(
