@@ -26,7 +26,8 @@ from engine.customers.push.wake import read_note, take_note_away
 from engine.delivery.dispatch import Dispatcher, next_look
 from engine.delivery.ledger import IN_HAND
 from engine.errors import StoreError
-from engine.planning.expansion import close_finished, expand, expand_for, horizon
+from engine.planning.expansion import expand, expand_for, horizon
+from engine.planning.runs import close_finished
 from engine.settings import Settings
 from engine.store.catalog import CatalogReader
 from engine.store.session import Store, is_passing, waits_out_an_outage

@@ -5,9 +5,9 @@ Running it twice, or in four schedulers at once, changes nothing: INSERT … SEL
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -18,40 +18,31 @@ from sqlalchemy import (
     FromClause,
     Select,
     Text,
-    Update,
-    case,
     cast,
     column,
     func,
     literal,
     null,
     select,
-    update,
 )
 from sqlalchemy.sql.expression import values
 
 from engine.audience.compiler import PEOPLE, Scope, matches, with_cuts
-from engine.clock import from_local
 from engine.definitions import regions
 from engine.definitions.campaign import Care, Schedule
 from engine.definitions.policy import Policy
 from engine.definitions.trees import tops_of
 from engine.planning.local_time import DAY, local_seconds
 from engine.planning.occurrences import Occurrence, occurrences
+from engine.planning.rows import chunks, delivery_rows, insert_in_chunks, insert_rows
+from engine.planning.runs import day_runs, ensure_run, expanded, is_complete, known_runs
 from engine.planning.triggers import Span, computed_once, due_rows, zone_of_customer
 from engine.store.catalog import Catalog, Version
-from engine.store.session import Store, insert_ignoring
-from engine.store.tables import OPEN_STATES, State, customers, deliveries, runs
-from engine.store.types import Moment, from_epoch_seconds, random_public_id
+from engine.store.session import Store
+from engine.store.tables import customers, deliveries
 from engine.store.zones import ensure_zones
 
-CHUNK = 10_000
 SHORTEST_HORIZON = timedelta(days=1)
-_COLUMNS = (
-    "public_id", "run_id", "definition", "step", "customer_id", "anchor", "order_id", "event_id", "digest",
-    "class", "priority", "state", "due_at", "next_at", "not_after", "deferrals", "channel_index",
-    "attempts", "created_at",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,24 +96,6 @@ def expand_for(
     return Expanded({name: count for name, count in made.items() if count})
 
 
-def close_finished(connection: Connection, now: datetime) -> None:
-    """Mark runs done that have started and hold no open row; a run with open rows is never done."""
-    opened = select(deliveries.c.id).where(
-        deliveries.c.run_id == runs.c.id, deliveries.c.state.in_(OPEN_STATES)
-    )
-    connection.execute(
-        update(runs)
-        .where(
-            runs.c.state == "open",
-            runs.c.expanded_at.is_not(None),
-            runs.c.starts_at <= now,
-            runs.c.expanded_at >= runs.c.starts_at,
-            ~opened.exists(),
-        )
-        .values(state="done", done_at=now)
-    )
-
-
 def _zones(
     connection: Connection, policy: Policy, people: Collection[int] | None = None
 ) -> set[str]:
@@ -146,28 +119,16 @@ def _expand_dates(
     with store.read() as connection:
         zones = _zones(connection, policy)
         found = occurrences(schedule, policy.timezone, zones, Span(now, now + reach))
-        there = _known_runs(connection, version, found)
+        there = known_runs(connection, version, found)
     made = 0
     for one in found:
         # What had begun before the file was put in force is not joined midway, unless it is that very date.
         if one.text not in there and schedule.recurs and one.starts_at < version.applied_at:
             continue
-        if one.text in there and _is_complete(there[one.text], now):
+        if one.text in there and is_complete(there[one.text], now):
             continue
         made += _expand_occurrence(store, version, schedule, one, catalog, now, reach)
     return made
-
-
-def _known_runs(
-    connection: Connection, version: Version, found: Sequence[Occurrence]
-) -> Mapping[str, Any]:
-    rows = connection.execute(
-        select(runs).where(
-            runs.c.definition == version.definition.id,
-            runs.c.occurrence.in_([one.text for one in found]),
-        )
-    )
-    return {row.occurrence: row for row in rows}
 
 
 def _expand_occurrence(
@@ -181,8 +142,8 @@ def _expand_occurrence(
 ) -> int:
     policy, definition = catalog.policy, version.definition
     with store.write() as connection:
-        run = _ensure_run(connection, version, when.text, when.starts_at, now)
-    if run is None or when.starts_at > now + reach or _is_complete(run, now):
+        run = ensure_run(connection, version, when.text, when.starts_at, now)
+    if run is None or when.starts_at > now + reach or is_complete(run, now):
         return 0
     scope = Scope(now=now, timezone=policy.timezone, policy=policy, segments=version.segments)
     made = 0
@@ -190,11 +151,11 @@ def _expand_occurrence(
         with store.read() as connection:
             scope = with_cuts(connection, definition.audience, scope)
         query = _everybodys_rows(version, schedule, scope, run, when)
-        for low, high in _chunks(store):
+        for low, high in chunks(store):
             with store.write() as connection:
-                made += _insert(connection, query.where(customers.c.id.between(low, high)))
+                made += insert_rows(connection, query.where(customers.c.id.between(low, high)))
     with store.write() as connection:
-        connection.execute(_expanded(run.id, now))
+        connection.execute(expanded(run.id, now))
     return made
 
 
@@ -204,47 +165,6 @@ def _is_ranked(version: Version) -> bool:
     return next(iter(tops_of(audience, version.segments)), None) is not None
 
 
-def _is_complete(run: Any, now: datetime) -> bool:
-    """Expanded once ahead, and once more when it came due (people join the audience until then)."""
-    return run.expanded_at is not None and (now < run.starts_at or run.expanded_at >= run.starts_at)
-
-
-def _expanded(run_id: int, now: datetime) -> Update:
-    return update(runs).where(runs.c.id == run_id).values(expanded_at=now)
-
-
-def _ensure_run(
-    connection: Connection, version: Version, text: str, starts_at: datetime, now: datetime
-) -> Any:
-    """The open run of this occurrence, made where it is missing; None where it was cancelled or is done."""
-    made = insert_ignoring(connection, runs, ("definition", "occurrence")).values(
-        definition=version.definition.id,
-        occurrence=text,
-        digest=version.digest,
-        priority=version.definition.priority,
-        starts_at=starts_at,
-        state="open",
-        created_at=now,
-    )
-    connection.execute(made)
-    return connection.execute(
-        select(runs).where(
-            runs.c.definition == version.definition.id,
-            runs.c.occurrence == text,
-            runs.c.state.in_(("open", "blocked")),
-        )
-    ).first()
-
-
-def _chunks(store: Store) -> Iterator[tuple[int, int]]:
-    with store.read() as connection:
-        low, high = connection.execute(
-            select(func.min(customers.c.id), func.max(customers.c.id))
-        ).one()
-    for start in range(low or 0, (high or -1) + 1, CHUNK):
-        yield start, start + CHUNK - 1
-
-
 def _everybodys_rows(
     version: Version, schedule: Schedule, scope: Scope, run: Any, when: Occurrence
 ) -> Select[Any]:
@@ -252,7 +172,7 @@ def _everybodys_rows(
     zones = values(column("zone", Text), column("due", BigInteger)).data(rows).cte("zones")
     moment = zones.c.due + _jitter(version.definition.id, schedule)
     return (
-        _delivery_rows(
+        delivery_rows(
             version,
             run_id=literal(run.id, BigInteger),
             customer_id=customers.c.id,
@@ -297,12 +217,12 @@ def _expand_care(
     with store.write() as connection:
         days = select(found.c.day).select_from(people).where(*chosen).distinct()
         numbers = connection.execute(days).scalars().all()
-        by_day = _day_runs(connection, version, [int(number) for number in numbers], policy, now)
+        by_day = day_runs(connection, version, [int(number) for number in numbers], policy, now)
     if not by_day:
         return 0
     day_rows = values(column("day", BigInteger), column("run_id", BigInteger))
     of_day = day_rows.data(sorted(by_day.items())).cte("of_day")
-    query = _delivery_rows(
+    query = delivery_rows(
         version,
         run_id=of_day.c.run_id,
         customer_id=customers.c.id,
@@ -314,18 +234,7 @@ def _expand_care(
         now=now,
     )
     of_their_day = people.join(of_day, of_day.c.day == found.c.day)
-    return _insert_in_chunks(store, query.select_from(of_their_day).where(*chosen))
-
-
-def _insert_in_chunks(store: Store, query: Select[Any]) -> int:
-    """Rows that are not there yet, so many in one transaction: the query itself leaves out those that are."""
-    made = 0
-    while True:
-        with store.write() as connection:
-            more = _insert(connection, query.limit(CHUNK))
-        made += more
-        if more < CHUNK:
-            return made
+    return insert_in_chunks(store, query.select_from(of_their_day).where(*chosen))
 
 
 def _with_days(found: FromClause, policy: Policy) -> CTE:
@@ -347,81 +256,3 @@ def _is_new(care: Care, found: FromClause) -> ColumnElement[bool]:
         )
         .exists()
     )
-
-
-def _day_runs(
-    connection: Connection,
-    version: Version,
-    numbers: Iterable[int],
-    policy: Policy,
-    now: datetime,
-) -> dict[int, int]:
-    """The runs of these days, by day; a cancelled day is left out."""
-    found = {number: _day_run(connection, version, number, policy, now) for number in numbers}
-    return {number: run_id for number, run_id in found.items() if run_id is not None}
-
-
-def _day_run(
-    connection: Connection, version: Version, number: int, policy: Policy, now: datetime
-) -> int | None:
-    """The run that groups a rule's deliveries of one shop's day; reopened when late rows join it, None if cancelled."""
-    day = date(1970, 1, 1) + timedelta(days=number)
-    starts_at = from_local(datetime.combine(day, time()), policy.timezone)
-    text = f"day:{day.isoformat()}"
-    _ensure_run(connection, version, text, starts_at, now)
-    mine = (runs.c.definition == version.definition.id) & (runs.c.occurrence == text)
-    state = case((runs.c.state == "done", "open"), else_=runs.c.state)
-    connection.execute(
-        update(runs).where(mine).values(state=state, expanded_at=max(now, starts_at), done_at=None)
-    )
-    return connection.execute(
-        select(runs.c.id).where(mine, runs.c.state != "cancelled")
-    ).scalar_one_or_none()
-
-
-def _delivery_rows(
-    version: Version,
-    *,
-    run_id: ColumnElement[Any],
-    customer_id: ColumnElement[Any],
-    anchor: ColumnElement[Any],
-    order_id: ColumnElement[Any],
-    event_id: ColumnElement[Any],
-    due: ColumnElement[Any],
-    lifetime: int,
-    now: datetime,
-) -> Select[Any]:
-    definition = version.definition
-    due_at = from_epoch_seconds(due)
-    return select(
-        random_public_id(),
-        run_id,
-        literal(definition.id, Text),
-        literal(definition.steps[0].id, Text),
-        customer_id,
-        anchor,
-        order_id,
-        event_id,
-        literal(version.digest, Text),
-        literal(definition.message_class, Text),
-        literal(definition.priority, BigInteger),
-        literal(State.PLANNED.value, Text),
-        due_at,
-        due_at,
-        from_epoch_seconds(due + lifetime),
-        literal(0, BigInteger),
-        literal(0, BigInteger),
-        literal(0, BigInteger),
-        literal(now, Moment),
-    )
-
-
-def _insert(connection: Connection, query: Select[Any]) -> int:
-    made = insert_ignoring(
-        connection, deliveries, ("definition", "step", "customer_id", "anchor")
-    ).from_select(_COLUMNS, query)
-    inserted = connection.execute(made).rowcount
-    if connection.dialect.name == "sqlite":
-        # Its driver counts no rows for a statement that begins with WITH.
-        return int(connection.execute(select(func.changes())).scalar_one())
-    return inserted

@@ -10,7 +10,8 @@ from sqlalchemy import func, select
 
 from engine.customers.profile import refresh
 from engine.definitions.campaign import Care
-from engine.planning.expansion import close_finished, expand, horizon
+from engine.planning.expansion import expand, horizon
+from engine.planning.runs import close_finished
 from engine.store.session import Store
 from engine.store.tables import customers, deliveries, runs
 from tests.shop import add_customer, add_order, put_in_force

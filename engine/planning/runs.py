@@ -1,0 +1,110 @@
+"""Runs: the deliveries of one occurrence, or of one day of a care rule; opened, completed and closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Update, case, select, update
+
+from engine.clock import from_local
+from engine.definitions.policy import Policy
+from engine.planning.occurrences import Occurrence
+from engine.store.catalog import Version
+from engine.store.session import insert_ignoring
+from engine.store.tables import OPEN_STATES, deliveries, runs
+
+
+def close_finished(connection: Connection, now: datetime) -> None:
+    """Mark runs done that have started and hold no open row; a run with open rows is never done."""
+    opened = select(deliveries.c.id).where(
+        deliveries.c.run_id == runs.c.id, deliveries.c.state.in_(OPEN_STATES)
+    )
+    connection.execute(
+        update(runs)
+        .where(
+            runs.c.state == "open",
+            runs.c.expanded_at.is_not(None),
+            runs.c.starts_at <= now,
+            runs.c.expanded_at >= runs.c.starts_at,
+            ~opened.exists(),
+        )
+        .values(state="done", done_at=now)
+    )
+
+
+def known_runs(
+    connection: Connection, version: Version, found: Sequence[Occurrence]
+) -> Mapping[str, Any]:
+    """The runs that are there for these occurrences, whatever their state, by occurrence."""
+    rows = connection.execute(
+        select(runs).where(
+            runs.c.definition == version.definition.id,
+            runs.c.occurrence.in_([one.text for one in found]),
+        )
+    )
+    return {row.occurrence: row for row in rows}
+
+
+def is_complete(run: Any, now: datetime) -> bool:
+    """Expanded once ahead, and once more when it came due (people join the audience until then)."""
+    return run.expanded_at is not None and (now < run.starts_at or run.expanded_at >= run.starts_at)
+
+
+def expanded(run_id: int, now: datetime) -> Update:
+    """Note that all deliveries of the run that can be known by now are there."""
+    return update(runs).where(runs.c.id == run_id).values(expanded_at=now)
+
+
+def ensure_run(
+    connection: Connection, version: Version, text: str, starts_at: datetime, now: datetime
+) -> Any:
+    """The open run of this occurrence, made where it is missing; None where it was cancelled or is done."""
+    made = insert_ignoring(connection, runs, ("definition", "occurrence")).values(
+        definition=version.definition.id,
+        occurrence=text,
+        digest=version.digest,
+        priority=version.definition.priority,
+        starts_at=starts_at,
+        state="open",
+        created_at=now,
+    )
+    connection.execute(made)
+    return connection.execute(
+        select(runs).where(
+            runs.c.definition == version.definition.id,
+            runs.c.occurrence == text,
+            runs.c.state.in_(("open", "blocked")),
+        )
+    ).first()
+
+
+def day_runs(
+    connection: Connection,
+    version: Version,
+    numbers: Iterable[int],
+    policy: Policy,
+    now: datetime,
+) -> dict[int, int]:
+    """The runs of these days, by day; a cancelled day is left out."""
+    found = {number: _day_run(connection, version, number, policy, now) for number in numbers}
+    return {number: run_id for number, run_id in found.items() if run_id is not None}
+
+
+def _day_run(
+    connection: Connection, version: Version, number: int, policy: Policy, now: datetime
+) -> int | None:
+    """The run that groups a rule's deliveries of one shop's day; reopened when late rows join it, None if cancelled."""
+    day = date(1970, 1, 1) + timedelta(days=number)
+    starts_at = from_local(datetime.combine(day, time()), policy.timezone)
+    text = f"day:{day.isoformat()}"
+    ensure_run(connection, version, text, starts_at, now)
+    mine = (runs.c.definition == version.definition.id) & (runs.c.occurrence == text)
+    state = case((runs.c.state == "done", "open"), else_=runs.c.state)
+    connection.execute(
+        update(runs).where(mine).values(state=state, expanded_at=max(now, starts_at), done_at=None)
+    )
+    return connection.execute(
+        select(runs.c.id).where(mine, runs.c.state != "cancelled")
+    ).scalar_one_or_none()
