@@ -87,7 +87,8 @@ class Sender:
         self._give_back_all()
 
     def send_batch(self, batch: str) -> int:
-        """Claim a batch and return when everything in it has been handed over, put off or given back. For any thread.
+        """Claim a batch and return when everything in it has been handed over, put off or given back, or when this
+        process has to end. For any thread.
 
         Returns how many letters this worker took up: 0 where the batch was taken before, or is no longer queued.
         """
@@ -100,7 +101,9 @@ class Sender:
             RuntimeError
         ):  # the loop has ended meanwhile: the dispatcher takes the rows back from a retired worker
             return 0
-        while not work.done.wait(IDLE_SECONDS) and not self._ended.is_set():
+        while not work.done.wait(IDLE_SECONDS) and not (
+            self._ended.is_set() or self.failed.is_set()
+        ):
             pass
         return work.size
 
