@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
@@ -80,7 +81,8 @@ class Sender:
     def stop(self) -> None:
         """Finish the windows that are on the wire, give everything else back, leave nothing uncertain."""
         self._stopping.set()
-        self._loop.call_soon_threadsafe(self._close_lanes)
+        with suppress(RuntimeError):  # the loop has ended: its last connection broke
+            self._loop.call_soon_threadsafe(self._close_lanes)
         self._line.join()
         self._ended.set()
         self._heart.join()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
 
+from engine.channels.base import Accepted, Envelope, Outcome
 from engine.customers.profile import refresh
 from engine.delivery import control
 from engine.delivery.dispatch import Tick
@@ -43,6 +45,39 @@ def test_everybody_who_is_due_gets_exactly_one_letter(store: Store) -> None:
         assert line.states() == {"sent": 300}
         assert set(received(server)) == sent_ids(store)
         assert set(received(server).values()) == {1}
+
+
+class Broken:
+    """A connection with a mistake in it."""
+
+    async def open(self) -> None:
+        return None
+
+    async def send_window(
+        self, envelopes: Sequence[Envelope]
+    ) -> AsyncIterator[tuple[int, Outcome]]:
+        yield 0, Accepted("250 ok")
+        raise RuntimeError(f"a mistake after one letter of {len(envelopes)}")
+
+    async def close(self) -> None:
+        return None
+
+
+def test_a_worker_whose_connection_broke_by_a_mistake_ends_and_sends_nothing_of_it_again(
+    store: Store,
+) -> None:
+    line = Line(store, settings_for(25), transports={"email": [Broken]})
+    line.prepare(20)
+    line.tick()
+    sender = line.sender()
+    sender.start()
+    sender.send_batch(line.batches.pop())
+    assert sender.failed.is_set()
+    sender.stop()
+    assert line.states() == {"sending": 8, "planned": 12}
+    line.later(timedelta(minutes=5))
+    line.tick()
+    assert line.states()["uncertain"] == 8
 
 
 def test_a_batch_that_is_announced_twice_is_sent_once(store: Store) -> None:
