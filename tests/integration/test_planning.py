@@ -110,7 +110,7 @@ def test_who_joins_the_audience_before_the_date_is_topped_up(store: Store) -> No
 def test_the_places_of_a_top_are_given_out_once_over_all_chunks(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.planning.expansion.CHUNK", 1)
+    monkeypatch.setattr("engine.planning.rows.CHUNK", 1)
     audience = "{all: [{phone: {known: false}}], top: {by: amount, n: 2}}"
     first = 0
     with store.write() as connection:

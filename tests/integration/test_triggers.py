@@ -343,7 +343,7 @@ def test_every_trigger_can_be_asked_of_some_customers_only(store: Store) -> None
 
 
 def test_much_that_is_due_at_once_lands_in_bounded_pieces(store: Store, monkeypatch: Any) -> None:
-    monkeypatch.setattr("engine.planning.expansion.CHUNK", 3)
+    monkeypatch.setattr("engine.planning.rows.CHUNK", 3)
     with store.write() as connection:
         catalog = in_force(connection, "tagged-picky")
         for number in range(10):

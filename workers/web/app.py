@@ -60,10 +60,9 @@ def create_app(store: Store, settings: Settings, signer: Signer, clock: Clock) -
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if request.url.path.startswith(PREFIX):
-        detail = (
-            missing(request.url.path) if error.status_code == 404 and request.app.state.api else ""
-        )
+    path = _path(request)
+    if path.startswith(PREFIX):
+        detail = missing(path) if error.status_code == 404 and request.app.state.api else ""
         return problem(error.status_code, detail, headers=error.headers)
     key = _KEYS.get(error.status_code, "refused")
     return message(request, error.status_code, key, error.headers)
@@ -72,10 +71,15 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _away(request: Request, error: Exception) -> Response:
     if not isinstance(error, StoreError) and not is_passing(error):
         return await _failed(request, error)
-    _log.warning("database away", path=request.url.path[:3], error=str(error).splitlines()[0])
+    _log.warning("database away", path=_path(request)[:3], error=str(error).splitlines()[0])
     return message(request, 503, "away", {"retry-after": "30"})
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    _log.error("request failed", path=request.url.path[:3], exc_info=error)
+    _log.error("request failed", path=_path(request)[:3], exc_info=error)
     return message(request, 500, "error")
+
+
+def _path(request: Request) -> str:
+    """(Starlette's `request.url` fails where the query is no UTF-8.)"""
+    return str(request.scope["path"])
