@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import uvloop
 
@@ -26,20 +27,22 @@ class SmtpLine:
     def send(
         self,
         envelopes: Sequence[Envelope],
-        on_transmit: Callable[[int], object] | None = None,
-        on_outcome: Callable[[int, Outcome], object] | None = None,
+        on_outcome: Callable[[int, Outcome], object] = lambda *_: None,
+        meanwhile: Callable[[], object] = lambda: None,
     ) -> list[Outcome]:
-        """The outcomes in the order of the envelopes; every one has exactly one."""
+        """The outcomes in the order of the envelopes; every one has exactly one. `meanwhile` is called in the loop
+        while the window is on the wire."""
+        found: list[tuple[int, Outcome]] = []
 
-        async def collect() -> list[tuple[int, Outcome]]:
-            found = []
-            async for place, outcome in self.connection.send_window(envelopes, on_transmit):
-                found.append((place, outcome))
-                if on_outcome is not None:
-                    on_outcome(place, outcome)
-            return found
+        def told(place: int, outcome: Outcome) -> None:
+            found.append((place, outcome))
+            on_outcome(place, outcome)
 
-        found = self._runner.run(collect())
+        async def send() -> None:
+            asyncio.get_running_loop().call_later(0.01, meanwhile)
+            await self.connection.send_window(envelopes, told)
+
+        self._runner.run(send())
         assert sorted(place for place, _ in found) == list(range(len(envelopes)))
         return [outcome for _, outcome in sorted(found, key=lambda pair: pair[0])]
 
@@ -50,10 +53,8 @@ class SmtpLine:
     def abandon(self, envelopes: Sequence[Envelope]) -> None:
         """Leave a window after its first outcome."""
 
-        async def first() -> None:
-            window = self.connection.send_window(envelopes)
-            async for _ in window:
-                break
-            await window.aclose()  # type: ignore[attr-defined]  # it is a generator
+        def leave(_: int, __: Outcome) -> None:
+            raise InterruptedError
 
-        self._runner.run(first())
+        with suppress(InterruptedError):
+            self._runner.run(self.connection.send_window(envelopes, leave))

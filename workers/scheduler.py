@@ -24,7 +24,7 @@ from engine.customers.membership_evaluation import ensure_evaluated
 from engine.customers.profile import ensure_fresh
 from engine.customers.push.wake import read_note, take_note_away
 from engine.delivery.dispatch import Dispatcher, next_look
-from engine.delivery.ledger import IN_HAND
+from engine.delivery.in_hand import IN_HAND
 from engine.errors import StoreError
 from engine.planning.expansion import expand, expand_for, horizon
 from engine.planning.runs import close_finished

@@ -7,7 +7,7 @@ content itself is only ever sent after its own 354.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from engine.channels.base import Envelope, Outcome, Refused
 from engine.channels.handshake import Extensions, Session, open_session
@@ -48,43 +48,28 @@ class SmtpConnection:
         return None
 
     async def send_window(
-        self,
-        envelopes: Sequence[Envelope],
-        on_transmit: Callable[[int], object] | None = None,
-    ) -> AsyncIterator[tuple[int, Outcome]]:
-        """Send up to eight letters; yields (index, outcome) for every one of them, each as soon as it is known.
+        self, envelopes: Sequence[Envelope], told: Callable[[int, Outcome], object]
+    ) -> None:
+        """Send up to eight letters; `told` hears (index, outcome) of every one of them, each as soon as it is known.
 
-        `on_transmit(index)` is called just before the content of a letter is written: a letter it was not called for
-        cannot have been taken. After a lost connection the rest of the window is refused as `not started`. Leaving
-        the iterator early costs the connection, nothing else. Raises ValueError for a larger window, and
-        ConfigurationError as `open` does.
+        After a lost connection the rest of the window is refused as `not started`. What `told` raises ends the window
+        and costs the connection. Raises ValueError for a larger window, and ConfigurationError as `open` does.
         """
         if len(envelopes) > MAX_WINDOW:
             raise ValueError(f"{len(envelopes)} letters in a window of at most {MAX_WINDOW}")
         letters, refused = await self._prepare(envelopes)
-        for pair in refused:
-            yield pair
-        pipelining = self._extensions.pipelining
-        openings = [letter.opening for letter in letters[1:]] if pipelining else []
-        written = False
-        for position, letter in enumerate(letters):
-            if self._session is None:
-                yield letter.place, _NOT_STARTED
-                continue
-            following = openings[position] if position < len(openings) else b""
-            self._midway = True
-            outcome, goes_on = await transact(
-                self._session.wire,
-                letter,
-                pipelining=pipelining,
-                written=written,
-                following=following,
-                on_transmit=on_transmit,
-            )
-            self._midway = written = bool(following)
-            if not goes_on:
-                self._drop()
-            yield letter.place, outcome
+        for index, refusal in refused:
+            told(index, refusal)
+        if self._session is None or not letters:
+            return
+        wire, pipelining = self._session.wire, self._session.extensions.pipelining
+        self._midway = True
+        known, goes_on = await transact(wire, letters, pipelining=pipelining, told=told)
+        self._midway = False
+        if not goes_on:
+            self._drop()
+        for letter in letters[known:]:
+            told(letter.place, _NOT_STARTED)
 
     async def close(self) -> None:
         """Say QUIT where the server expects a command, and close."""
@@ -124,7 +109,8 @@ async def send_one(settings: SmtpSettings, envelope: Envelope) -> Outcome:
     """Send one letter on a connection of its own. Raises ConfigurationError as `SmtpConnection.open` does."""
     connection = SmtpConnection(settings)
     try:
-        [(_, outcome)] = [pair async for pair in connection.send_window([envelope])]
+        outcomes: list[Outcome] = []
+        await connection.send_window([envelope], lambda _, outcome: outcomes.append(outcome))
     finally:
         await connection.close()
-    return outcome
+    return outcomes[0]

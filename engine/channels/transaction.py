@@ -7,7 +7,7 @@ The line that matters is the final dot. As long as its first octet has certainly
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,9 +19,6 @@ from engine.smtp_replies import ReplyKind, classify
 _PATH = re.compile(r"[^\x00-\x20\x7f-\x9f<>]{1,256}@[^\x00-\x20\x7f-\x9f<>@]{1,255}")
 _STEPS = (("mail", 2), ("rcpt", 2), ("data", 3))
 """The phases before the content, and the class of reply that lets the letter go on."""
-
-# The usual answer to all three, read in one step: 3 µs less per letter than three replies one by one.
-_GO_AHEAD = re.compile(rb"2\d\d [^\r\n]*\r\n2\d\d [^\r\n]*\r\n354 [^\r\n]*\r\n")
 
 
 class Letter(NamedTuple):
@@ -73,29 +70,39 @@ def open_letter(place: int, envelope: Envelope, offered: Extensions) -> Letter |
 
 async def transact(
     wire: Wire,
-    letter: Letter,
+    letters: Sequence[Letter],
     *,
     pipelining: bool,
-    written: bool,
-    following: bytes,
-    on_transmit: Callable[[int], object] | None,
-) -> tuple[Outcome, bool]:
-    """Send one letter; returns its outcome and whether the connection can go on.
+    told: Callable[[int, Outcome], object],
+) -> tuple[int, bool]:
+    """Send letters one after the other; `told` hears the place and the outcome of each as soon as it is known.
 
-    `written`: its opening went out with the letter before. `following`, the opening of the next one, is sent along
-    with whatever ends this one.
+    Returns of how many the outcome is known, fewer where the connection was lost, and whether it can go on.
     """
-    if not (written and wire.consume(_GO_AHEAD)):
-        offer = _offer_together if pipelining else _offer_step_by_step
+    offer = _offer_together if pipelining else _offer_step_by_step
+    position, written = 0, False
+    while position < len(letters):
+        letter = letters[position]
         try:
             refusal = await offer(wire, letter.opening, written)
         except BrokenConnection as broken:
-            return Refused(broken.detail, False, broken.phase, ReplyKind.CONNECTION), False
-        if refusal is not None:
-            return _refused(refusal.reply, refusal.phase), await _recover(wire, refusal, following)
-    if on_transmit is not None:
-        on_transmit(letter.place)
-    return await _hand_over(wire, letter.body, following)
+            told(letter.place, Refused(broken.detail, False, broken.phase, ReplyKind.CONNECTION))
+            return position + 1, False
+        if refusal is None:
+            position, goes_on = await _hand_over(wire, letters, position, pipelining, told)
+        else:
+            told(letter.place, _refused(refusal.reply, refusal.phase))
+            position += 1
+            goes_on = await _recover(wire, refusal, _opening(letters, position, pipelining))
+        if not goes_on:
+            return position, False
+        written = pipelining
+    return position, True
+
+
+def _opening(letters: Sequence[Letter], position: int, pipelining: bool) -> bytes:
+    """What the letter at `position` begins with, to be sent along with the end of the one before."""
+    return letters[position].opening if pipelining and position < len(letters) else b""
 
 
 async def _offer_together(wire: Wire, opening: bytes, written: bool) -> _No | None:
@@ -164,17 +171,51 @@ async def _recover(wire: Wire, refusal: _No, following: bytes) -> bool:
         return False
 
 
-async def _hand_over(wire: Wire, body: bytes, following: bytes) -> tuple[Outcome, bool]:
+async def _hand_over(
+    wire: Wire,
+    letters: Sequence[Letter],
+    position: int,
+    pipelining: bool,
+    told: Callable[[int, Outcome], object],
+) -> tuple[int, bool]:
+    """Write the content that the server waits for, and those of the letters after it, as long as all goes as usual.
+
+    Returns the position of the first letter whose outcome is not known, and whether the connection can go on.
+    """
+    going = letters[position:] if pipelining else letters[position : position + 1]
+    contents = [_dotted(letter.body) for letter in going]
+    writes = [
+        b"".join((content, b".\r\n", _opening(letters, position + place + 1, pipelining)))
+        for place, content in enumerate(contents)
+    ]
+    flow = await wire.flow(
+        writes, lambda place, reply: told(going[place].place, Accepted(str(reply)))
+    )
+    if flow.is_complete:
+        return position + len(going), True
+    if flow.answered:
+        return position + flow.at + 1, True
+    outcome, goes_on = await _finish(wire, writes[flow.at], flow.handed, len(contents[flow.at]))
+    told(going[flow.at].place, outcome)
+    return position + flow.at + 1, goes_on
+
+
+def _dotted(body: bytes) -> bytes:
+    """The body with its dots doubled at the beginning of lines, RFC 5321 §4.5.2, and an end of line at its end."""
     # Looking first takes half of the time: hardly any letter has a line that begins with a dot.
     content = body.replace(b"\r\n.", b"\r\n..") if b"\r\n." in body else body
     if content.startswith(b"."):
         content = b"." + content
-    if not content.endswith(b"\r\n"):
-        content += b"\r\n"
+    return content if content.endswith(b"\r\n") else content + b"\r\n"
+
+
+async def _finish(wire: Wire, data: bytes, handed: int, content: int) -> tuple[Outcome, bool]:
+    """The rest of a letter of which `handed` octets are gone, the first `content` ones without the dot; its reply."""
     try:
-        await wire.send(b"".join((content, b".\r\n", following)), "body")
+        await wire.send(data[handed:], "body")
     except BrokenConnection as broken:
-        return await _cut_off(wire, broken, may_have_dot=broken.handed > len(content)), False
+        may_have_dot = handed + broken.handed > content
+        return await _cut_off(wire, broken, may_have_dot=may_have_dot), False
     try:
         reply = await wire.reply("dot")
     except BrokenConnection as broken:

@@ -8,6 +8,7 @@ import re
 import socket
 import ssl
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,6 +25,10 @@ _CODES = {str(code).encode(): code for code in range(200, 600)}
 _SEPARATORS = (b" ", b"-", b"\r", b"")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _REPEATED_CODE = re.compile(r"[245]\.\d{1,3}\.\d{1,3} ?")
+
+_ACCEPTED = re.compile(rb"2\d\d [^\r\n]*\r\n")
+_GO_AHEAD = re.compile(rb"2\d\d [^\r\n]*\r\n2\d\d [^\r\n]*\r\n354 [^\r\n]*\r\n")
+_GO_AHEAD_SO_FAR = re.compile(rb"(?:2\d\d [^\r\n]*\r\n){0,2}[^\n]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,22 @@ class BrokenConnection(Exception):
         super().__init__(f"{phase}: {detail}")
 
 
+@dataclass(slots=True)
+class Flow:
+    """Letters written one after the other, each as soon as the server took the one before. Where it stops before the
+    end, something unusual was said, or nothing, or the kernel took no more: that is for the caller, reply by reply."""
+
+    writes: Sequence[bytes]
+    told: Callable[[int, Reply], object]  # each one's place in `writes` and what the server said
+    at: int = 0  # the write in progress
+    handed: int = 0  # octets of it that the kernel took
+    answered: bool = False  # it was accepted, the go-ahead for the next one was not there yet
+
+    @property
+    def is_complete(self) -> bool:
+        return self.at == len(self.writes)
+
+
 class Wire:
     """One connected socket on the running event loop: non-blocking, because only a socket of our own says how much of a
     letter the kernel took. It belongs to the loop in which it was made."""
@@ -85,6 +106,7 @@ class Wire:
         self._deadline = 0.0  # of the waiter
         self._timer: asyncio.TimerHandle | None = None
         self._rings = 0.0  # when the timer does
+        self._flow: Flow | None = None
         self._loop.add_reader(connected.fileno(), self._arrived)
 
     @property
@@ -136,12 +158,19 @@ class Wire:
             return await self._several_lines(line, phase, patience or self._allowed(phase))
         return _single(line) or _unreadable(line, phase)
 
-    def consume(self, usual: re.Pattern[bytes]) -> bool:
-        """Take all that is buffered if `usual` matches the whole of it: several expected replies in one step."""
-        if usual.fullmatch(self._buffer, self._at):
-            self._at = len(self._buffer)
-            return True
-        return False
+    async def flow(self, writes: Sequence[bytes], told: Callable[[int, Reply], object]) -> Flow:
+        """Write the first, and each of the others when the one before was accepted (2xx) and it has its own go-ahead
+        (the replies to MAIL, RCPT and DATA, which each write but the last one ends with).
+
+        All of it in the callback that reads: a letter costs no switch to a waiting task.
+        """
+        flow = self._flow = Flow(writes, told)
+        try:
+            if self._push(flow):
+                await self._something(self._deadline)
+        finally:
+            self._flow = None
+        return flow
 
     async def last_words(self) -> Reply | None:
         """What the server said before it hung up, if anything; for a connection whose write failed."""
@@ -183,7 +212,42 @@ class Wire:
         self._buffer, self._at = self._buffer[self._at :] + chunk, 0
         if len(self._buffer) > _UNREAD_LIMIT:
             self._end("unreadable reply: it does not end")
-        self._wake(came=True)
+        if self._flow is None or not self._flows_on(self._flow):
+            self._wake(came=True)
+
+    def _flows_on(self, flow: Flow) -> bool:
+        """Go on with the flow as far as the replies allow; False where it is done, or stops."""
+        is_last = flow.at + 1 == len(flow.writes)
+        try:
+            if not flow.answered:
+                found = _ACCEPTED.match(self._buffer, self._at)
+                if found is None:
+                    return self._buffer.find(b"\n", self._at) < 0
+                self._at = found.end()
+                flow.answered = True
+                flow.told(flow.at, _single(found[0][:-1]) or _unreadable(found[0], "dot"))
+            if not is_last and not _GO_AHEAD.fullmatch(self._buffer, self._at):
+                return _GO_AHEAD_SO_FAR.fullmatch(self._buffer, self._at) is not None
+        except Exception as error:
+            self._flow = None
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_exception(error)
+            return True
+        if not is_last:
+            self._at = len(self._buffer)
+        flow.at, flow.handed, flow.answered = flow.at + 1, 0, False
+        return not is_last and self._push(flow)
+
+    def _push(self, flow: Flow) -> bool:
+        """Hand the flow's next write to the kernel; False where it does not take all of it at once."""
+        data = flow.writes[flow.at]
+        self._deadline = self._loop.time() + self._timeouts.dot
+        try:
+            while flow.handed < len(data):
+                flow.handed += self._socket.send(data[flow.handed : flow.handed + self._at_once])
+        except OSError:  # it comes again where the caller goes on
+            return False
+        return True
 
     def _end(self, why: str) -> None:
         self._ended = why

@@ -18,8 +18,8 @@ from sqlalchemy import (
     update,
 )
 
+from engine.delivery.in_hand import BACK_TO_PLANNED, IN_HAND
 from engine.delivery.leases import wait_for_admission
-from engine.delivery.ledger import BACK_TO_PLANNED, IN_HAND
 from engine.delivery.targets import Target, parse_target
 from engine.errors import UsageError, YanshuError
 from engine.store.session import Store, insert_ignoring

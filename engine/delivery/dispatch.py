@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Integer, bindparam, func, select
 from engine.definitions.campaign import Channel
 from engine.delivery import leases
 from engine.delivery.admission import Admission, write
-from engine.delivery.ledger import IN_HAND
+from engine.delivery.in_hand import IN_HAND
 from engine.delivery.pace import Pace
 from engine.delivery.pauses import Held, held
 from engine.delivery.recover import ENQUEUE_AGAIN_AFTER, recover

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, insert, update
 
 from engine.clock import Clock
 from engine.customers.consent import suppress
+from engine.delivery.in_hand import BACK_TO_PLANNED
 from engine.delivery.results import End, Result
 from engine.store.recordset import encode_ids, encode_moment, encode_rows, recordset, statement
 from engine.store.session import Store, insert_ignoring, waits_out_an_outage
@@ -29,20 +30,6 @@ _GATHER_SECONDS = 0.02
 """How long a connection waits at most for the others to join its commit. A window takes several times as long with a
 relay that is not on this machine, and connections that were served together end together."""
 _HANDED_OVER = ("sending", "uncertain")
-IN_HAND = deliveries.c.batch.is_not(None)
-"""Queued or sending: the few rows that the index of batches holds, however large the table."""
-BACK_TO_PLANNED: Mapping[str, Any] = {
-    "state": State.PLANNED.value,
-    "batch": None,
-    "worker": None,
-    "admitted_at": None,
-    "send_at": None,
-    "enqueued_at": None,
-    "channel": None,
-    "address_hash": None,
-    "email_domain": None,
-}
-"""What a row forgets when it goes back to planned: it no longer uses up a cap, and the gate decides anew."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -19,9 +19,10 @@ from sqlalchemy import Connection, select, update
 from engine.channels.base import Envelope, Outcome, Refused
 from engine.clock import Clock
 from engine.customers.permission import newly_refused
+from engine.delivery.in_hand import BACK_TO_PLANNED, IN_HAND
 from engine.delivery.lanes import IDLE_SECONDS, Batch, Job, Lane
 from engine.delivery.leases import beat, retire
-from engine.delivery.ledger import BACK_TO_PLANNED, IN_HAND, Ledger, PutOff
+from engine.delivery.ledger import Ledger, PutOff
 from engine.delivery.letters import Letter, Rendered, Writer, load_letters
 from engine.delivery.results import Result, Sent, judge, relay_away_for
 from engine.errors import RenderingError
@@ -39,8 +40,10 @@ class Transport(Protocol):
     async def open(self) -> Refused | None:
         """Make sure of a usable connection, or say why there is none."""
 
-    def send_window(self, envelopes: Sequence[Envelope]) -> AsyncIterator[tuple[int, Outcome]]:
-        """Hand over up to eight; yield (place in the window, outcome) as each becomes known."""
+    async def send_window(
+        self, envelopes: Sequence[Envelope], told: Callable[[int, Outcome], object]
+    ) -> None:
+        """Hand over up to eight; `told` hears (place in the window, outcome) of each as soon as it is known."""
 
     async def close(self) -> None: ...
 
@@ -243,11 +246,13 @@ class Sender:
             for job, letter in rendered
             if job.letter.row.id in began
         ]
-        ended = []
+        ended: list[Result] = []
+
+        def told(place: int, outcome: Outcome) -> None:
+            ended.append(judge(going[place][0], outcome, self._clock.now()))
+
         if going:
-            outcomes = transport.send_window([envelope for _, envelope in going])
-            async for place, outcome in outcomes:
-                ended.append(judge(going[place][0], outcome, self._clock.now()))
+            await transport.send_window([envelope for _, envelope in going], told)
         for job in window:
             job.batch.finish(1)
         return ended

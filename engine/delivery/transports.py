@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from engine.channels.base import Envelope, Outcome, Refused
@@ -31,17 +31,15 @@ class SmsTransport:
         return None  # a gateway that is away says so at the first message, before anything was sent
 
     async def send_window(
-        self, envelopes: Sequence[Envelope]
-    ) -> AsyncIterator[tuple[int, Outcome]]:
+        self, envelopes: Sequence[Envelope], told: Callable[[int, Outcome], object]
+    ) -> None:
         assert self._gateway is not None, "open comes first"
         for place, one in enumerate(envelopes):
             text = one.body.decode()
-            yield (
-                place,
-                await asyncio.to_thread(
-                    self._gateway.send, one.recipient, text, one.delivery, one.sender
-                ),
+            outcome = await asyncio.to_thread(
+                self._gateway.send, one.recipient, text, one.delivery, one.sender
             )
+            told(place, outcome)
 
     async def close(self) -> None:
         if self._gateway is not None:

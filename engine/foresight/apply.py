@@ -17,8 +17,8 @@ from sqlalchemy import Connection, case, delete, func, insert, select, true, upd
 
 from engine.definitions.campaign import Campaign, Care
 from engine.definitions.loader import Definitions
+from engine.delivery.in_hand import BACK_TO_PLANNED
 from engine.delivery.leases import wait_for_admission
-from engine.delivery.ledger import BACK_TO_PLANNED
 from engine.errors import DefinitionsError, YanshuError
 from engine.foresight.changes import Change, Wanted, compare, fingerprint, wanted
 from engine.foresight.renames import warn_of_renames

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from itertools import product
 
@@ -284,20 +285,6 @@ def test_leaving_a_window_early_costs_the_connection_and_nothing_else() -> None:
         assert server.connections == 2
 
 
-@modes
-def test_on_transmit_is_called_for_the_letters_whose_content_is_written_and_no_others(
-    pipelining: bool,
-) -> None:
-    replies = {"c1@shop.example": ["550 5.1.1 User unknown"]}
-    faults = [Fault("data", "drop", at=3)]
-    with FaultServer(pipelining=pipelining, replies=replies, faults=faults) as server:
-        connection = connect(server)
-        transmitted: list[int] = []
-        connection.send(letters(5), transmitted.append)
-        assert transmitted == [0, 2]
-        connection.close()
-
-
 @pytest.mark.parametrize(
     "reply",
     [
@@ -360,18 +347,26 @@ def test_a_slow_reply_within_its_time_out_is_waited_for() -> None:
         connection.close()
 
 
+def test_a_letter_is_told_as_taken_before_the_server_asks_for_the_next_one() -> None:
+    told: list[float] = []
+    with FaultServer(faults=[Fault("mail", "delay", seconds=0.3, at=1)]) as server:
+        connection = connect(server)
+        outcomes = connection.send(letters(3), lambda *_: told.append(time.monotonic()))
+        assert all(isinstance(one, Accepted) for one in outcomes)
+        assert told[1] - told[0] > 0.25
+        assert [server.copies(f"d{n}") for n in range(3)] == [1, 1, 1]
+        connection.close()
+
+
 def test_a_reply_that_came_while_the_loop_was_held_up_past_the_time_out_counts() -> None:
     def hold_up() -> None:
         end = asyncio.get_running_loop().time() + 2 * SHORT.dot
         while asyncio.get_running_loop().time() < end or not server.copies("d0"):
             pass
 
-    def soon(_: int) -> None:
-        asyncio.get_running_loop().call_later(0.01, hold_up)
-
     with FaultServer(faults=[Fault("dot", "delay", seconds=0.2)]) as server:
         connection = connect(server, SHORT)
-        assert isinstance(connection.send(letters(1), on_transmit=soon)[0], Accepted)
+        assert isinstance(connection.send(letters(1), meanwhile=hold_up)[0], Accepted)
         connection.close()
 
 
