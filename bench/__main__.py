@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
+from bench.caps import CAPS_ROW
 from bench.command_line import HELP_ROW
 from bench.engine_rate import ENGINE_ROWS
+from bench.expansion import EXPANSION_ROWS
 from bench.importing import IMPORT_ROW
 from bench.order_import import ORDER_IMPORT_ROWS
 from bench.profiles import PROFILE_ROWS
@@ -15,6 +17,8 @@ from bench.segments import SEGMENT_ROW
 
 ROWS: tuple[Row, ...] = (
     *ENGINE_ROWS,
+    *EXPANSION_ROWS,
+    CAPS_ROW,
     HELP_ROW,
     IMPORT_ROW,
     *ORDER_IMPORT_ROWS,

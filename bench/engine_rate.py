@@ -52,7 +52,7 @@ class Engine:
 
 
 @contextmanager
-def _sink() -> Iterator[int]:
+def sink() -> Iterator[int]:
     """Postfix's smtp-sink on a free port."""
     if _SINK is None or _SOURCE is None:
         raise SystemExit(
@@ -78,17 +78,17 @@ def _measurements() -> Mapping[str, list[float]]:
     found: dict[str, list[float]] = {
         key: [] for key in ("loop", "loop_cpu", "source", "one", "one_cpu", "two", "rss")
     }
-    with _sink() as port, tempfile.TemporaryDirectory(prefix="yanshu-bench-") as folder:
+    with sink() as port, tempfile.TemporaryDirectory(prefix="yanshu-bench-") as folder:
         prebuilt = _prebuilt(Path(folder))
         for _ in range(REPETITIONS):
             loop = _run_loop(port, prebuilt)
             found["loop"].append(loop["messages"] / loop["seconds"])
             found["loop_cpu"].append(loop["cpu"] / loop["messages"])
-            one = _run_engine(port, processes=1)
+            one = run_engine(port, processes=1)
             found["one"].append(one.rate)
             found["one_cpu"].append(one.worker_cpu)
             found["source"].append(_run_source(port, prebuilt.stat().st_size))
-            two = _run_engine(port, processes=2)
+            two = run_engine(port, processes=2)
             found["two"].append(two.rate)
             found["rss"].append(max(one.peak_rss, two.peak_rss) / 2**20)
     return found
@@ -115,11 +115,15 @@ def _run_source(port: int, size: int) -> float:
     return MESSAGES / (time.perf_counter() - started)
 
 
-def _run_engine(port: int, *, processes: int) -> Engine:
+def run_engine(port: int, *, processes: int, made: Path | None = None) -> Engine:
+    """`made`: a project to send from in place of the usual one; it is copied."""
     with tempfile.TemporaryDirectory(prefix="yanshu-bench-") as folder:
         project = Path(folder) / "shop"
-        environment = _environment(project, port, processes)
-        _lay_down(project, environment)
+        environment = project_environment(project, port, processes)
+        if made is None:
+            lay_down(project, environment)
+        else:
+            shutil.copytree(made, project)
         daemon = subprocess.Popen(
             [sys.executable, "-m", "engine.cli", "up", "--now", NOW],
             env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -138,7 +142,7 @@ def _time_pipeline(environment: Mapping[str, str], store: Store, daemon: psutil.
     workers = [child for child in daemon.children() if "worker" in child.cmdline()]
     before = sum(_cpu(worker) for worker in workers)
     started = time.time()
-    _yanshu(environment, "apply", "--yes", "--now", NOW)
+    yanshu(environment, "apply", "--yes", "--now", NOW)
     _wait(lambda: _all_sent(store), "the last message")
     seconds = time.time() - started
     cpu = sum(_cpu(worker) for worker in workers) - before
@@ -147,9 +151,9 @@ def _time_pipeline(environment: Mapping[str, str], store: Store, daemon: psutil.
     )
 
 
-def _lay_down(project: Path, environment: Mapping[str, str]) -> None:
+def lay_down(project: Path, environment: Mapping[str, str]) -> None:
     """The example shop with one campaign to everybody, and MESSAGES customers."""
-    _yanshu(environment, "init", str(project))
+    yanshu(environment, "init", str(project))
     for old in (*(project / "campaigns").glob("*"), *(project / "care").glob("*")):
         old.unlink()
     (project / "campaigns" / "bench.yaml").write_text(_CAMPAIGN, encoding="utf-8")
@@ -158,15 +162,15 @@ def _lay_down(project: Path, environment: Mapping[str, str]) -> None:
     with people.open("w", encoding="utf-8") as file:
         file.write("id,name,email,email_consent\n")
         file.writelines(f"{n},顾客{n},c{n}@example.com,yes\n" for n in range(MESSAGES))
-    _yanshu(environment, "import", "customers", str(people), "--now", NOW)
+    yanshu(environment, "import", "customers", str(people), "--now", NOW)
 
 
-def _yanshu(environment: Mapping[str, str], *words: str) -> None:
+def yanshu(environment: Mapping[str, str], *words: str) -> None:
     command = [sys.executable, "-m", "engine.cli", *words]
     subprocess.run(command, env=environment, check=True, capture_output=True)
 
 
-def _environment(project: Path, port: int, processes: int) -> dict[str, str]:
+def project_environment(project: Path, port: int, processes: int) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("YANSHU_")}
     with socket.create_server(("127.0.0.1", 0)) as free:
         web = free.getsockname()[1]
@@ -183,10 +187,10 @@ def _environment(project: Path, port: int, processes: int) -> dict[str, str]:
 def _prebuilt(folder: Path) -> Path:
     """One message as the engine writes it: what the bare loop sends again and again."""
     project = folder / "prebuilt"
-    environment = _environment(project, 25, 1)
-    _lay_down(project, environment)
+    environment = project_environment(project, 25, 1)
+    lay_down(project, environment)
     out = folder / "out"
-    _yanshu(environment, "preview", "bench", "--customer", "1", "--out", str(out))
+    yanshu(environment, "preview", "bench", "--customer", "1", "--out", str(out))
     return next(out.glob("*.eml"))
 
 
