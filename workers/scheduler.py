@@ -22,7 +22,7 @@ from sqlalchemy import func, select
 from engine.clock import Clock
 from engine.customers.membership_evaluation import ensure_evaluated
 from engine.customers.profile import ensure_fresh
-from engine.customers.push.wake import read_note, take_note_away
+from engine.customers.wake import read_note, take_note_away
 from engine.delivery.dispatch import Dispatcher, next_look
 from engine.delivery.in_hand import IN_HAND
 from engine.errors import StoreError

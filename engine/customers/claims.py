@@ -10,6 +10,7 @@ from sqlalchemy import Connection, case, literal, select, update
 
 from engine.customers import membership_tasks
 from engine.customers.membership import UNDER_WAY, Standing, end_of, reached
+from engine.customers.wake import leave_note
 from engine.definitions.membership import Level, Membership
 from engine.definitions.policy import Policy
 from engine.errors import YanshuError
@@ -113,6 +114,7 @@ def _activate(
     )
     membership_tasks.close_reply(connection, row.id, now)
     _withdraw_lower(connection, membership, row, now)
+    leave_note(connection, [row.customer_id], now)
     return Claimed(customer, row.level, now, expires_at)
 
 

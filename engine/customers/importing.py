@@ -39,6 +39,7 @@ from engine.customers.records import (
 )
 from engine.customers.rejects import Rejects
 from engine.customers.translation import Translated, check_fit
+from engine.customers.wake import leave_note
 from engine.definitions.mapping import ImportMapping
 from engine.definitions.policy import Policy
 from engine.errors import ImportFileError
@@ -290,6 +291,8 @@ class _Importer:
 
     def _summary(self, kind: str, job: Job) -> ImportSummary:
         with self._begin() as connection:
+            if job.tally.written:
+                leave_note(connection, None, self._now)
             reachable = reach(connection, self._policy, self._now)
         return ImportSummary(
             kind=kind,

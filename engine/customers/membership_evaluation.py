@@ -38,6 +38,7 @@ from engine.customers.membership import (
     reached,
     start_of,
 )
+from engine.customers.wake import leave_note
 from engine.definitions.membership import Membership
 from engine.definitions.policy import Policy
 from engine.store.session import Store
@@ -109,6 +110,7 @@ def evaluate(
     _reached.drop(connection)
     calls = membership_tasks.ask_for_calls(connection, membership, now)
     _mark(connection, local_day(now, policy), year, now)
+    leave_note(connection, None, now)
     return Evaluated(eligible, renewed, lapsed, withdrawn, calls)
 
 

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from engine.customers.buyers import GROUPS
 from engine.customers.owners import merged_into
 from engine.customers.profile import mark_stale
+from engine.customers.wake import leave_note
 from engine.errors import YanshuError, did_you_mean
 from engine.store.tables import (
     COMMITTED_STATES,
@@ -117,6 +118,7 @@ def merge(connection: Connection, gone: str, into: str, *, now: datetime, by: st
         insert(audit).values(at=now, by=by, action="customer merge", target=gone, data=data)
     )
     mark_stale(connection)
+    leave_note(connection, [new], now)
     return Merged(gone, into, moved, twice)
 
 

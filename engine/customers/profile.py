@@ -28,6 +28,7 @@ from engine.customers.chosen import choosing, small_sorters
 from engine.customers.evaluation import COLUMNS, evaluate
 from engine.customers.habits import refresh_habits
 from engine.customers.tagging import refresh_tags
+from engine.customers.wake import leave_note
 from engine.definitions.policy import Policy
 from engine.store.session import Store
 from engine.store.tables import customers, grade_changes, profiles, rate_states
@@ -76,6 +77,7 @@ def refresh(
         written = _refresh(connection, policy, now, customer_ids)
     if customer_ids is None:
         mark_fresh(connection, policy, now)
+    leave_note(connection, customer_ids, now)
     return written
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from engine.customers.wake import leave_note
 from engine.definitions.tagging import Tagging
 from engine.errors import YanshuError, did_you_mean
 from engine.store.tables import customers, tags
@@ -89,6 +90,7 @@ def add_tag(
         connection.execute(insert(tags).values(**key, **said))
     elif there.rule is not None:
         connection.execute(update(tags).where(this).values(**said))
+    leave_note(connection, [customer_id], at)
     return Added(there is None or there.rule is not None, replaced)
 
 

@@ -21,7 +21,7 @@ from engine.customers.push.faults import Faults
 from engine.customers.push.fields import PushKind
 from engine.customers.push.landing import Lander
 from engine.customers.push.rows import Push, read_rows
-from engine.customers.push.wake import leave_note, read_note, take_note_away
+from engine.customers.wake import leave_note, read_note, take_note_away
 from engine.definitions.loader import load_policy
 from engine.settings import Settings
 from engine.store.migrate import upgrade

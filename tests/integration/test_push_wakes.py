@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select
 
-from engine.customers.push.wake import leave_note, read_note
+from engine.customers.wake import leave_note, read_note
 from engine.store.session import Store
 from engine.store.tables import customers, deliveries
 from tests.pusher import Sender, Stopped

@@ -24,7 +24,7 @@ from engine.customers.profile import is_fresh, refresh
 from engine.customers.push.faults import Fault, Faults, RowFaults
 from engine.customers.push.fields import FIELDS, ITEM_FIELDS
 from engine.customers.push.rows import Push
-from engine.customers.push.wake import leave_note
+from engine.customers.wake import leave_note
 from engine.definitions.policy import Policy
 from engine.store.catalog import CatalogReader
 

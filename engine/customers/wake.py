@@ -1,4 +1,4 @@
-"""The note that wakes the scheduler: of whom something was pushed since it last looked.
+"""The note that wakes the scheduler: of whom something came in since it last looked.
 
 One row of `rate_states`, written in the transaction that lands the rows, so that neither is there without the other.
 The scheduler asks for it often, by its key. A note that nobody reads does not grow: beyond `MOST_PEOPLE` it says
@@ -39,16 +39,22 @@ class Note:
     people: tuple[int, ...] | None
 
 
-def leave_note(connection: Connection, people: Collection[int], now: datetime) -> None:
-    """Something came in of these customers, in this transaction."""
-    if not people:
+def leave_note(connection: Connection, people: Collection[int] | None, now: datetime) -> None:
+    """Something came in of these customers (None: of too many to name them), in this transaction.
+
+    Whatever writes what a trigger or an audience asks for leaves one: the scheduler looks at people for no other reason,
+    save that time passes.
+    """
+    if people is not None and not people:
         return
     empty = {"mark": "", "people": []}
     connection.execute(
         insert_ignoring(connection, rate_states, ("key",)).values(key=_KEY, data=empty, updated_at=now)
     )  # fmt: skip
     before = _note(connection.execute(_HELD).scalar_one())
-    known = None if before.people is None else sorted({*before.people, *people})
+    known = None
+    if before.people is not None and people is not None:
+        known = sorted({*before.people, *people})
     if known is not None and len(known) > MOST_PEOPLE:
         known = None
     said = {"mark": secrets.token_hex(8), "people": known}
