@@ -41,8 +41,10 @@ class ShopSettings(_Section):
 
 
 class SmtpSettings(_Section):
-    """The relay. `connections` is the total over all processes that one `up` or `worker` starts."""
+    """The relay. `connections` is the total over all processes that one `up` or `worker` starts. `name`: what volume
+    rules of the policy call it (`provider: smtp`)."""
 
+    name: str = "smtp"
     host: str = ""
     port: int = Field(default=25, ge=1, le=65535)
     security: Literal["none", "starttls", "tls"] = "none"
@@ -55,8 +57,10 @@ class SmtpSettings(_Section):
 
 
 class SmsSettings(_Section):
-    """The SMS gateway. `development` is the one that `yanshu inbox` runs."""
+    """The SMS gateway. `development` is the one that `yanshu inbox` runs. `name`: what volume rules call it; by default
+    as the gateway."""
 
+    name: str = ""
     gateway: Literal["none", "development"] = "none"
     url: str = ""
     signature: str = ""  # 【shop】; default: the shop's name
@@ -193,6 +197,10 @@ class Settings(BaseSettings):
     def channels(self) -> frozenset[Literal["email", "sms"]]:
         """The channels that are set up: email always (without a host nothing starts), SMS with a gateway."""
         return frozenset({"email"} if self.sms.gateway == "none" else {"email", "sms"})
+
+    def providers(self) -> dict[Literal["email", "sms"], str]:
+        """What each channel goes out by, as rules of the policy name it."""
+        return {"email": self.smtp.name, "sms": self.sms.name or self.sms.gateway}
 
     def signing_keys(self) -> tuple[str, ...]:
         """The token key and the old ones that still verify; made in `var/secret` (0600) at first use."""

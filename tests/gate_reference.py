@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from engine.clock import from_local
 from engine.definitions.campaign import Campaign, Channel, MessageClass
-from engine.definitions.policy import FrequencyRule, Policy, VolumeRule
+from engine.definitions.policy import FrequencyRule, Override, Policy, VolumeRule
 
 MICROSECOND, MINUTE, DAY = timedelta(microseconds=1), timedelta(minutes=1), timedelta(days=1)
 COMMITTED = ("queued", "sending", "sent", "uncertain")
@@ -65,6 +65,7 @@ class World:
     rows: dict[int, Row] = field(default_factory=dict)
     others: list[Row] = field(default_factory=list)
     definitions: dict[str, Campaign] = field(default_factory=dict)
+    begun: dict[VolumeRule, date] = field(default_factory=dict)  # warm-ups
 
     @property
     def all(self) -> Iterator[Row]:
@@ -87,18 +88,38 @@ def counted_in(rule: FrequencyRule, row: Row) -> bool:
     )
 
 
+def override_at(world: World, moment: datetime) -> Override | None:
+    """The exception of the shop's day."""
+    day = moment.astimezone(ZoneInfo(world.policy.timezone)).date()
+    return next((one for one in world.policy.calendar if one.first <= day <= one.last), None)
+
+
+def maximum_at(world: World, rule: FrequencyRule, moment: datetime) -> int:
+    override = override_at(world, moment)
+    return rule.maximum if override is None else int(rule.maximum * override.frequency_factor)
+
+
+def least_maximum(world: World, rule: FrequencyRule, now: datetime) -> int:
+    """The lowest from now on: places kept for others can only matter where so many count."""
+    day = now.astimezone(ZoneInfo(world.policy.timezone)).date()
+    ahead = [one for one in world.policy.calendar if one.last >= day]
+    return min([rule.maximum, *(int(rule.maximum * one.frequency_factor) for one in ahead)])
+
+
 @dataclass
 class Pool:
     """What one rule counts for one candidate, by customer or by address."""
 
+    world: World
     rule: FrequencyRule
     committed: list[Row]
     reserved: list[Row]
     zones: list[ZoneInfo]
 
     def fits(self, moment: datetime, now: datetime, heed_reserved: bool) -> bool:
+        maximum = maximum_at(self.world, self.rule, moment)
         return all(
-            self.count(start, end, now, heed_reserved) + 1 <= self.rule.maximum
+            self.count(start, end, now, heed_reserved) + 1 <= maximum
             for zone in self.zones
             for start, end in self.windows(moment, now, zone)
         )
@@ -138,7 +159,7 @@ class Pool:
         for row in self.committed + self.reserved:
             yield max(row.first, now) + self.rule.per.delta
             yield row.last + self.rule.per.delta
-        for zone in self.zones:
+        for zone in (*self.zones, ZoneInfo(self.world.policy.timezone)):
             day = now.astimezone(zone).date()
             while midnight(day, zone) <= until:
                 yield midnight(day, zone)
@@ -176,33 +197,59 @@ def pools(world: World, row: Row, channel: Channel, now: datetime) -> list[Pool]
                     for person in world.people
                     if address in person.addresses.values()
                 }
-            found.append(Pool(rule, committed, reserved, list(zones)))
+            found.append(Pool(world, rule, committed, reserved, list(zones)))
     return found
 
 
-def is_quiet(world: World, row: Row, channel: Channel, moment: datetime) -> bool:
-    local = moment.astimezone(zone_of(world, row.person.zone)).time()
-    return row.message_class != "transactional" and any(
-        rule.hours.holds(local) for rule in world.policy.quiet_hours if rule.channel == channel
+def is_quiet_day(world: World, row: Row, channel: Channel, moment: datetime) -> bool:
+    override = override_at(world, moment)
+    rules = world.policy.quiet_days
+    if override is not None and override.quiet_days is not None:
+        rules = override.quiet_days
+    weekday = moment.astimezone(zone_of(world, row.person.zone)).weekday()
+    return any(
+        weekday in rule.weekdays
+        and row.message_class in rule.classes
+        and (not rule.channels or channel in rule.channels)
+        for rule in rules
     )
 
 
+def is_quiet_hour(world: World, row: Row, channel: Channel, moment: datetime) -> bool:
+    override = override_at(world, moment)
+    rules = [rule for rule in world.policy.quiet_hours if rule.channel == channel]
+    if override is not None:
+        rules = [rule for rule in override.quiet_hours if rule.channel == channel] or rules
+    local = moment.astimezone(zone_of(world, row.person.zone)).time()
+    return row.message_class != "transactional" and any(rule.hours.holds(local) for rule in rules)
+
+
+def is_quiet(world: World, row: Row, channel: Channel, moment: datetime) -> bool:
+    return is_quiet_day(world, row, channel, moment) or is_quiet_hour(world, row, channel, moment)
+
+
 def quiet_ends(world: World, row: Row, now: datetime, until: datetime) -> Iterator[datetime]:
-    zone = zone_of(world, row.person.zone)
-    for rule in world.policy.quiet_hours:
-        day = now.astimezone(zone).date() - timedelta(days=1)
-        while (end := from_local(datetime.combine(day, rule.hours.end), zone.key)) <= until + DAY:
-            yield end
-            yield datetime.combine(day, rule.hours.end).replace(tzinfo=zone, fold=1).astimezone(UTC)
-            day += timedelta(days=1)
+    """Where quiet may end: windows', days' and exceptions' ends."""
+    zone, shop = zone_of(world, row.person.zone), ZoneInfo(world.policy.timezone)
+    windows = [rule.hours.end for rule in world.policy.quiet_hours]
+    windows += [rule.hours.end for one in world.policy.calendar for rule in one.quiet_hours]
+    day = now.astimezone(zone).date() - 2 * DAY
+    while midnight(day, zone) <= until + 2 * DAY:
+        yield midnight(day, zone)
+        yield midnight(day, shop)
+        for end in windows:
+            yield from_local(datetime.combine(day, end), zone.key)
+            yield datetime.combine(day, end).replace(tzinfo=zone, fold=1).astimezone(UTC)
+        day += timedelta(days=1)
 
 
 def frequency(world: World, row: Row, channel: Channel, now: datetime) -> Any:
     """None, "skip", or the moment to which it is deferred."""
     binding = pools(world, row, channel, now)
-    if all(pool.fits(now, now, True) for pool in binding):
+    full = [pool for pool in binding if not pool.fits(now, now, True)]
+    if not full:
         return None
-    if world.policy.overflow == "skip":
+    if any((pool.rule.overflow or world.policy.overflow) == "skip" for pool in full):
         return "skip"
     edges = {now, *quiet_ends(world, row, now, row.last)}
     for pool in binding:
@@ -233,7 +280,9 @@ def settled(
 ) -> Any:
     """Only places kept for others stand in the way: the first moment at which one of them may be free."""
     tight = [
-        pool for pool in binding if len(pool.committed) + len(pool.reserved) >= pool.rule.maximum
+        pool
+        for pool in binding
+        if len(pool.committed) + len(pool.reserved) >= least_maximum(world, pool.rule, now)
     ]
     moments = {unreserved}
     for pool in tight:
@@ -242,9 +291,9 @@ def settled(
     opened = []
     for moment in moments:
         if now < moment <= row.last:
-            ends = [end for end in quiet_ends(world, row, moment, moment) if end > moment]
+            ends = [end for end in quiet_ends(world, row, moment, row.last) if end > moment]
             candidates = sorted([moment, *ends])
-            opened.append(next(at for at in candidates if not is_quiet(world, row, channel, at)))
+            opened += [at for at in candidates if not is_quiet(world, row, channel, at)][:1]
     opened = [moment for moment in opened if moment <= row.last]
     if opened:
         return min(opened)
@@ -262,12 +311,13 @@ def bound(rule: VolumeRule, message_class: MessageClass, channel: Channel, domai
     return message_class != "transactional" or rule.per.unit == "s" or rule.domain is not None
 
 
-def stamps(world: World, rule: VolumeRule) -> list[datetime]:
+def stamps(world: World, rule: VolumeRule, *, spared: bool = True) -> list[datetime]:
     return sorted(
         row.send_at
         for row in world.rows.values()
         if row.committed
         and row.send_at is not None
+        and (spared or rule.is_rate or not row.person.spared)
         and bound(rule, row.message_class, row.channels[0], row.person.domain)
     )
 
@@ -278,30 +328,50 @@ def up_to_step(stamp: datetime, rule: VolumeRule) -> datetime:
     return datetime.fromtimestamp((int(stamp.timestamp()) // width + 1) * width, UTC)
 
 
+def most_at(world: World, rule: VolumeRule, moment: datetime) -> int:
+    """The maximum of a volume rule then: an exception's factor, and beneath it what a warm-up has come to."""
+    override, maximum = override_at(world, moment), rule.maximum
+    if override is not None and not rule.is_rate:
+        maximum = int(maximum * override.volume_factor)
+    if rule.warm_up is None:
+        return maximum
+    ramp, today = rule.warm_up.start, moment.astimezone(ZoneInfo(world.policy.timezone)).date()
+    day = world.begun.get(rule, today)
+    while (day := day + timedelta(days=rule.warm_up.days)) <= today:
+        ramp *= 2
+    return min(maximum, ramp)
+
+
 def passes(world: World, rule: VolumeRule, moment: datetime) -> bool:
     found = stamps(world, rule)
-    per = rule.per
+    per, maximum = rule.per, most_at(world, rule, moment)
     if per.unit == "s":
         gap = timedelta(microseconds=-(-per.seconds * 1_000_000 // rule.maximum))
         spaced = not found or moment >= found[-1] + gap
         return spaced and sum(stamp > moment - per.delta for stamp in found) < rule.maximum
     if not per.is_days:
-        return sum(up_to_step(stamp, rule) + per.delta > moment for stamp in found) < rule.maximum
+        return sum(up_to_step(stamp, rule) + per.delta > moment for stamp in found) < maximum
     zone = ZoneInfo(world.policy.timezone)
     today = moment.astimezone(zone).date()
     for back in range(per.amount):
         start = midnight(today - timedelta(days=back), zone)
         end = midnight(today - timedelta(days=back - per.amount), zone)
-        if sum(start <= stamp < end for stamp in found) >= rule.maximum:
+        if sum(start <= stamp < end for stamp in found) >= maximum:
             return False
     return True
 
 
-def stamp_of(world: World, row: Row, channel: Channel, now: datetime) -> datetime | None:
-    """The first moment at which every volume rule lets it pass; None if later than the look-ahead."""
-    rules = [
-        r for r in world.policy.volume if bound(r, row.message_class, channel, row.person.domain)
+def volume_rules(world: World, row: Row, channel: Channel) -> list[VolumeRule]:
+    return [
+        rule
+        for rule in world.policy.volume
+        if bound(rule, row.message_class, channel, row.person.domain)
+        and (rule.is_rate or not row.person.spared)
     ]
+
+
+def stamp_of(world: World, rules: list[VolumeRule], now: datetime) -> datetime | None:
+    """The first moment at which all these rules let it pass; None if later than the look-ahead."""
     edges = {now}
     for rule in rules:
         gap = timedelta(microseconds=-(-rule.per.seconds * 1_000_000 // rule.maximum))
@@ -324,18 +394,29 @@ def reference(world: World, row: Row, now: datetime) -> tuple[str, Any]:
         return "skip no address", None
     if is_quiet(world, row, channel, now):
         ends = sorted(end for end in quiet_ends(world, row, now, row.last + 2 * DAY) if end > now)
-        end = next(end for end in ends if not is_quiet(world, row, channel, end))
-        late = end > row.last
-        return ("skip quiet hours until after expiry", None) if late else ("defer quiet hours", end)
+        end = next((end for end in ends if not is_quiet(world, row, channel, end)), None)
+        days = is_quiet_day(world, row, channel, now)
+        if end is None or end > row.last:
+            return f"skip quiet {'days' if days else 'hours'} until after expiry", None
+        return f"defer quiet {'day' if days else 'hours'}", end
     answer = frequency(world, row, channel, now)
     if answer is not None:
         return ("skip frequency", None) if answer == "skip" else ("defer frequency", answer)
-    return _stamped(world, row, channel, stamp_of(world, row, channel, now))
+    return _stamped(world, row, channel, now)
 
 
-def _stamped(world: World, row: Row, channel: Channel, stamp: datetime | None) -> tuple[str, Any]:
+def _stamped(world: World, row: Row, channel: Channel, now: datetime) -> tuple[str, Any]:
+    rules = volume_rules(world, row, channel)
+    stamp = stamp_of(world, rules, now)
     if stamp is None:
-        return "wait", None
+        final = [
+            rule
+            for rule in rules
+            if rule.per.unit != "s"
+            and (rule.overflow or world.policy.overflow) == "skip"
+            and stamp_of(world, [rule], now) is None
+        ]
+        return ("skip volume" if final else "wait"), None
     if stamp > row.last:
         return "skip expired", None
     if is_quiet(world, row, channel, stamp):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -21,7 +21,15 @@ from engine.definitions.campaign import (
     Step,
     Trigger,
 )
-from engine.definitions.policy import FrequencyRule, Policy, QuietHours, VolumeRule
+from engine.definitions.policy import (
+    FrequencyRule,
+    Overflow,
+    Override,
+    Policy,
+    QuietDays,
+    QuietHours,
+    VolumeRule,
+)
 from engine.definitions.segment import EVERYONE, Segment, Tree
 from engine.definitions.values import Duration, parse_duration, parse_hours
 from engine.errors import Position
@@ -67,10 +75,12 @@ def cap(
     *,
     classes: tuple[MessageClass, ...] = (),
     channels: tuple[Channel, ...] = (),
+    overflow: Overflow | None = None,
 ) -> FrequencyRule:
     return FrequencyRule(
         classes=frozenset(classes), channels=frozenset(channels), maximum=maximum,
         per=parse_duration(per), position=WHERE, text=f"{{max: {maximum}, per: {per}}}",
+        overflow=overflow,
     )  # fmt: skip
 
 
@@ -81,11 +91,29 @@ def volume(
     classes: tuple[MessageClass, ...] = (),
     channel: Channel | None = None,
     domain: str | None = None,
+    **more: Any,
 ) -> VolumeRule:
     return VolumeRule(
         classes=frozenset(classes), channel=channel, domain=domain, maximum=maximum,
-        per=parse_duration(per), position=WHERE, text=f"{{max: {maximum}, per: {per}}}",
+        per=parse_duration(per), position=WHERE, text=f"{{max: {maximum}, per: {per}}}", **more,
     )  # fmt: skip
+
+
+def quiet_days(
+    *weekdays: int,
+    classes: tuple[MessageClass, ...] = ("marketing",),
+    channels: tuple[Channel, ...] = (),
+    holidays: str | None = None,
+) -> QuietDays:
+    return QuietDays(
+        classes=frozenset(classes), channels=frozenset(channels), weekdays=frozenset(weekdays),
+        holidays=holidays, position=WHERE, text=f"{{weekdays: {weekdays}}}",
+    )  # fmt: skip
+
+
+def override(name: str, first: date, last: date, **more: Any) -> Override:
+    where = Position("policy.yaml", 40, 5)
+    return Override(name=name, first=first, last=last, position=where, text=name, **more)
 
 
 def quiet(channel: Channel, hours: str) -> QuietHours:

@@ -14,6 +14,7 @@ from engine.clock import Clock
 from engine.delivery.dispatch import Dispatcher, Tick
 from engine.delivery.letters import Writer, message_host
 from engine.delivery.send import Sender, Transport
+from engine.gate.outlets import outlets
 from engine.planning.expansion import expand
 from engine.settings import Settings, SmtpSettings
 from engine.store.catalog import CatalogReader
@@ -55,7 +56,11 @@ class Line:
 
     def __post_init__(self) -> None:
         self.dispatcher = Dispatcher(
-            self.store, self.batches.append, self.name, self.settings.channels()
+            self.store,
+            self.batches.append,
+            self.name,
+            self.settings.channels(),
+            outlets=outlets(self.settings),
         )
 
     def prepare(self, people: int, files: Mapping[str, str] | None = None) -> None:

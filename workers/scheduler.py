@@ -26,6 +26,7 @@ from engine.customers.wake import read_note, take_note_away
 from engine.delivery.dispatch import Dispatcher, next_look
 from engine.delivery.in_hand import IN_HAND
 from engine.errors import StoreError
+from engine.gate.outlets import outlets
 from engine.planning.expansion import expand, expand_for, horizon
 from engine.planning.runs import close_finished
 from engine.settings import Settings
@@ -121,7 +122,7 @@ def run(settings: Settings, clock: Clock, *, until_idle: bool = False) -> int:
     queue = Queue(connect(settings.redis_url))
     planner = Planner(store)
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-    dispatcher = Dispatcher(store, queue, name, settings.channels())
+    dispatcher = Dispatcher(store, queue, name, settings.channels(), outlets=outlets(settings))
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())

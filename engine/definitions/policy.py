@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Literal
 
@@ -13,6 +14,7 @@ from engine.definitions.values import Duration, Hours
 from engine.errors import Position
 
 FILE = "policy.yaml"
+Overflow = Literal["defer", "skip"]
 _HALF_A_YEAR = Duration(180, "d")
 _TOP = Position(FILE)
 _NO_TAGS = Tagging()
@@ -69,26 +71,78 @@ class QuietHours(Rule):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QuietDays(Rule):
+    """No message of these classes on these days of the customer's calendar (else the shop's). Empty `channels`: any.
+
+    `weekdays`: 0 is Monday. `holidays`: the public holidays of that country; its weekend days that are worked are none.
+    """
+
+    classes: frozenset[MessageClass]
+    channels: frozenset[Channel]
+    weekdays: frozenset[int]
+    holidays: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override(Rule):
+    """An exception with an end: from the shop's midnight that begins `first` to the one that ends `last`.
+
+    `quiet_hours` stand in for the policy's on the channels that they name, `quiet_days` (None: unchanged) for all of
+    them. The factors widen or narrow `max` of frequency rules, and of volume rules that are no rates.
+    """
+
+    name: str
+    first: date
+    last: date
+    quiet_hours: tuple[QuietHours, ...] = ()
+    quiet_days: tuple[QuietDays, ...] | None = None
+    frequency_factor: Decimal = Decimal(1)
+    volume_factor: Decimal = Decimal(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FrequencyRule(Rule):
     """At most `maximum` messages per customer (and per address) in `per`. Empty `classes` or `channels`: any
-    (any class = marketing and care; transactional only where it is named)."""
+    (any class = marketing and care; transactional only where it is named). `overflow` None: the policy's."""
 
     classes: frozenset[MessageClass]
     channels: frozenset[Channel]
     maximum: int
     per: Duration
+    overflow: Overflow | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUp:
+    """A cap a day that begins at `start` on the day it is first used, and doubles every so many days until `max`."""
+
+    start: int
+    days: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeRule(Rule):
-    """At most `maximum` messages of the whole shop in `per`. `per` in days: the shop's calendar days; a per-second
-    or domain rule binds every class, others leave transactional alone unless it is named in `classes`."""
+    """At most `maximum` messages of the whole shop in `per`. `per` in days: the shop's calendar days; a rule per second,
+    for a domain or a provider binds every class, others leave transactional alone unless it is named in `classes`.
+
+    `sender`: an address in lower case; `provider`: the name in yanshu.toml of what a channel goes out by. `warm_up`
+    only with a `per` of one day.
+    """
 
     classes: frozenset[MessageClass]
     channel: Channel | None
     domain: str | None
     maximum: int
     per: Duration
+    overflow: Overflow | None = None
+    sender: str | None = None
+    provider: str | None = None
+    warm_up: WarmUp | None = None
+
+    @property
+    def is_rate(self) -> bool:
+        """A rate of the wire or of a provider, as against a cap that the shop chose."""
+        return self.per.unit == "s" or self.domain is not None or self.provider is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +166,10 @@ class Policy:
         tuple[Channel, MessageClass], bool
     ]  # may one send where consent is unknown?
     quiet_hours: tuple[QuietHours, ...] = ()
+    quiet_days: tuple[QuietDays, ...] = ()
     frequency: tuple[FrequencyRule, ...] = ()
     volume: tuple[VolumeRule, ...] = ()
-    overflow: Literal["defer", "skip"] = "defer"
+    overflow: Overflow = "defer"
+    calendar: tuple[Override, ...] = ()  # in the order of their days, which never overlap
     tagging: Tagging = _NO_TAGS  # from a file of its own
     position: Position = _TOP

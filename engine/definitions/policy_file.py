@@ -4,102 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
+from engine.definitions.calendar_file import CALENDAR, check_calendar
 from engine.definitions.campaign import Channel, MessageClass
+from engine.definitions.cap_file import FREQUENCY, OVERFLOW, VOLUME
 from engine.definitions.grading_file import GRADING
-from engine.definitions.policy import (
-    FrequencyRule,
-    Policy,
-    Prices,
-    QuietHours,
-    Stages,
-    VolumeRule,
-)
-from engine.definitions.reading import Fields, Key, Reader, Record, list_of, one_or_more
+from engine.definitions.policy import Policy, Prices, Stages
+from engine.definitions.quiet_file import CLASSES, QUIET_DAYS, QUIET_HOURS
+from engine.definitions.reading import Fields, Key, Reader, Record, list_of
 from engine.definitions.report import Report
 from engine.definitions.scalars import (
     boolean,
-    choice,
     decimal,
     duration,
-    hours,
     integer,
     matching,
     text,
     zone,
 )
-from engine.definitions.steps import CHANNELS, LATER_CHANNELS
+from engine.definitions.steps import CHANNELS
 
-CLASSES: tuple[MessageClass, ...] = get_args(MessageClass)
-MAX_MESSAGES = 1_000_000_000
 UNKNOWN_CONSENT: Mapping[tuple[Channel, MessageClass], bool] = {
     (channel, name): name != "marketing" for channel in CHANNELS for name in CLASSES
 }
 """Where nobody knows: care and transactional may be sent, marketing may not."""
-
-_channel = choice(*CHANNELS, later=LATER_CHANNELS)
-_class = choice(*CLASSES)
-
-
-def _rules(fields: Fields) -> tuple[QuietHours, ...]:
-    return tuple(
-        QuietHours(
-            channel=channel,
-            hours=fields.get(channel),
-            position=fields.at(channel).position,
-            text=fields.at(channel).to(fields.nodes[channel].span).text,
-        )
-        for channel in CHANNELS
-        if channel in fields
-    )
-
-
-QUIET_HOURS: Reader[tuple[QuietHours, ...]] = Record(
-    {channel: Key(hours(), 'As in "20:00-08:00", the customer\'s zone.') for channel in CHANNELS}
-).build(_rules)
-
-FREQUENCY: Reader[FrequencyRule] = Record(
-    {
-        "class": Key(one_or_more(_class), "Marketing and care where it is not given."),
-        "channel": Key(one_or_more(_channel), "Any where it is not given."),
-        "max": Key(integer(1, 10_000), "At most so many to one customer,", required=True),
-        "per": Key(duration(), "in this time; in days: calendar days.", required=True),
-    }
-).build(
-    lambda fields: FrequencyRule(
-        classes=frozenset(fields.get("class", ())),
-        channels=frozenset(fields.get("channel", ())),
-        maximum=fields.get("max"),
-        per=fields.get("per"),
-        position=fields.span.position,
-        text=fields.span.text,
-    )
-)
-
-VOLUME: Reader[VolumeRule] = Record(
-    {
-        "class": Key(one_or_more(_class)),
-        "channel": Key(_channel, "Any where it is not given."),
-        "domain": Key(
-            matching(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", "a domain such as qq.com").then(str.lower),
-            "Only addresses of this domain.",
-        ),
-        "max": Key(integer(1, MAX_MESSAGES), "At most so many of the whole shop", required=True),
-        "per": Key(duration(), "in this time; in days: the shop's calendar days.", required=True),
-    },
-    later=frozenset({"warm_up", "provider"}),
-).build(
-    lambda fields: VolumeRule(
-        classes=frozenset(fields.get("class", ())),
-        channel=fields.get("channel"),
-        domain=fields.get("domain"),
-        maximum=fields.get("max"),
-        per=fields.get("per"),
-        position=fields.span.position,
-        text=fields.span.text,
-    )
-)
 
 PRICES: Reader[Prices] = Record(
     {
@@ -186,12 +115,15 @@ POLICY: Reader[Policy] = Record(
             list_of(text().then(_own_address)), "One's own addresses: no cap holds for them."
         ),
         "quiet_hours": Key(QUIET_HOURS, "When marketing and care wait."),
+        "quiet_days": Key(QUIET_DAYS, "Days on which marketing, or care, does not go."),
         "frequency": Key(
             list_of(FREQUENCY, most=50), "Per customer; every matching rule must allow."
         ),
         "volume": Key(list_of(VOLUME, most=50), "Of the whole shop."),
-        "overflow": Key(choice("defer", "skip"), "When a cap is full; defer by default."),
+        "overflow": Key(OVERFLOW, "When a cap is full; defer by default."),
         "consent": Key(CONSENT, "What may be sent where consent is unknown."),
+        "calendar": Key(CALENDAR, "Exceptions that end by themselves."),
     },
-    later=frozenset({"calendar", "budget", "warm_up", "holidays", "guard", "providers"}),
+    later=frozenset({"budget", "guard", "providers"}),
+    check=check_calendar,
 ).build(_policy)

@@ -15,14 +15,14 @@ CHANNELS: tuple[Channel, ...] = ("email", "sms")
 LATER_CHANNELS = ("call", "mail", "webhook", "wechat", "task", "gift", "onsite")
 TEMPLATE_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 ID = r"[a-z0-9-]{1,100}"
-_ADDRESS = re.compile(r"[^\s@<>\",;:]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?")
+ADDRESS = re.compile(r"[^\s@<>\",;:]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?")
 
 _template = matching(TEMPLATE_NAME, "a template's name (letters, digits, - and _)")
 
 
 def _sender(written: str) -> str:
     address = parseaddr(written)[1]
-    if not _ADDRESS.fullmatch(address) or written.count("@") != 1:
+    if not ADDRESS.fullmatch(address) or written.count("@") != 1:
         raise ValueError(f"{written!r} is not a sender; write it as in 店铺 <hi@shop.example>")
     return written
 

@@ -24,6 +24,7 @@ from engine.delivery.pauses import Held, held
 from engine.delivery.recover import ENQUEUE_AGAIN_AFTER, recover
 from engine.gate.candidates import load_candidates
 from engine.gate.gate import Decided, decide
+from engine.gate.outlets import Outlets
 from engine.gate.traffic import Traffic
 from engine.store.catalog import Catalog, CatalogReader
 from engine.store.session import Store
@@ -57,6 +58,7 @@ class Dispatcher:
     channels: frozenset[Channel]  # those that this installation can send on
     reader: CatalogReader = field(default_factory=CatalogReader)
     pace: Pace = field(default_factory=Pace)
+    outlets: Outlets = field(default_factory=Outlets)
     _lease: leases.Lease | None = None
     _renew_at: float = 0.0
     _traffic: Traffic = field(default_factory=Traffic)
@@ -101,9 +103,8 @@ class Dispatcher:
         seconds = leases.DISPATCHER_SECONDS
         if self._lease is None or not leases.still_holds(connection, self._lease, seconds):
             self._lease = leases.take(connection, leases.DISPATCHER, self.holder, seconds)
-            self._traffic = (
-                Traffic()
-            )  # what another dispatcher let through meanwhile is counted anew
+            # What another dispatcher let through meanwhile is counted anew.
+            self._traffic = Traffic(self.outlets)
         return self._lease is not None
 
     def _recover(self, connection: Connection, now: datetime) -> Sequence[str]:
@@ -150,7 +151,9 @@ class Dispatcher:
                 return None
             if held(connection) != look.stopped:
                 return Admission()  # the next look sees the new pauses
-            return write(connection, look.catalog, look.decided, now)
+            admission = write(connection, look.catalog, look.decided, now)
+            self._traffic.remember(connection, now)
+            return admission
 
     def _queue(self, batch: str) -> None:
         try:

@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from engine.clock import from_local
 from engine.definitions.campaign import Channel, MessageClass
-from engine.definitions.policy import FrequencyRule, Policy
+from engine.definitions.policy import FrequencyRule, Overflow, Override, Policy
 from engine.gate.candidates import Candidate
 from engine.gate.decision import Because, Defer, Skip, of_policy
 from engine.gate.hours import Opening
+from engine.gate.overrides import Overrides, evidence_of, overrides_of
 from engine.gate.windows import Item, fullest_window, next_room
 
 FREQUENCY = "frequency"
@@ -33,20 +35,37 @@ _MICROSECOND = timedelta(microseconds=1)
 @dataclass(frozen=True, slots=True)
 class Cap:
     """A frequency rule with its defaults filled in. `length` in days or microseconds; `reach`: how long before a
-    moment a message may have gone and still count at it (windows of days begin at a local midnight)."""
+    moment a message may have gone and still count at it (windows of days begin at a local midnight). `least`: the lowest
+    that the maximum is from now on, whatever exceptions the calendar has."""
 
     rule: FrequencyRule
     classes: frozenset[MessageClass]
     channels: frozenset[Channel]
     length: int
     reach: timedelta
+    overrides: Overrides
+    least: int
 
     @classmethod
-    def of(cls, rule: FrequencyRule) -> Cap:
+    def of(cls, rule: FrequencyRule, overrides: Overrides, now: datetime) -> Cap:
         per = rule.per
         length = per.amount if per.is_days else per.delta // _MICROSECOND
         reach = per.delta + _LONGEST_DAY if per.is_days else per.delta
-        return cls(rule, rule.classes or _CAPPED_BY_DEFAULT, rule.channels, length, reach)
+        classes = rule.classes or _CAPPED_BY_DEFAULT
+        least = overrides.least(rule.maximum, _factor, now)
+        return cls(rule, classes, rule.channels, length, reach, overrides, least)
+
+    def maximum(self, moment: datetime) -> tuple[int, datetime | None]:
+        """How many a window that holds this moment may count, and until when that is so (None: for ever)."""
+        override, edge = self.overrides.at(moment)
+        if override is None:
+            return self.rule.maximum, edge
+        return int(self.rule.maximum * override.frequency_factor), edge
+
+    def override(self, moment: datetime) -> Override | None:
+        """The exception that changes the maximum at this moment."""
+        found, _ = self.overrides.at(moment)
+        return found if found is not None and found.frequency_factor != 1 else None
 
     def binds(self, message_class: MessageClass, channels: Iterable[Channel]) -> bool:
         """Whether a message of this class that may take one of these channels counts in it."""
@@ -105,12 +124,18 @@ class Check:
 
     def next_room(self, moment: datetime, *, heed_reserved: bool) -> datetime | None:
         """The first moment from this one on with room; `moment` itself if it has. None: never."""
-        entries = self.committed + self.reserved if heed_reserved else self.committed
-        here = self._position(moment)
-        there = next_room(self._items(entries), here, self.cap.length, self.cap.rule.maximum)
-        if there is None:
-            return None
-        return moment if there == here else self._moment(there)
+        items = self._items(self.committed + self.reserved if heed_reserved else self.committed)
+        while True:
+            maximum, edge = self.cap.maximum(moment)
+            here = self._position(moment)
+            there = next_room(items, here, self.cap.length, maximum)
+            if there is not None:
+                found = moment if there == here else self._moment(there)
+                if edge is None or found < edge:
+                    return found
+            if edge is None:
+                return None
+            moment = edge  # another maximum holds from here on
 
     def evidence(self, moment: datetime) -> dict[str, Any]:
         """Which messages fill the window that this moment would fall in."""
@@ -119,10 +144,11 @@ class Check:
         inside = [entries[place] for place in window]
         return {
             "by": self.by,
-            "max": self.cap.rule.maximum,
+            "max": self.cap.maximum(moment)[0],
             "per": str(self.cap.rule.per),
             "used": [entry.evidence() for entry in inside if entry.priority is None],
             "reserved": [entry.evidence() for entry in inside if entry.priority is not None],
+            **evidence_of(self.cap.override(moment)),
         }
 
     def _items(self, entries: Iterable[Entry]) -> list[Item]:
@@ -141,14 +167,19 @@ class Check:
         return _EPOCH + position * _MICROSECOND
 
 
-class Caps:
-    """The policy's frequency rules, looked up by class and channel."""
+def _factor(override: Override) -> Decimal:
+    return override.frequency_factor
 
-    def __init__(self, policy: Policy) -> None:
-        self.all = tuple(Cap.of(rule) for rule in policy.frequency)
+
+class Caps:
+    """The policy's frequency rules as they hold from `now` on, looked up by class and channel."""
+
+    def __init__(self, policy: Policy, now: datetime) -> None:
+        overrides = overrides_of(policy)
+        self.all = tuple(Cap.of(rule, overrides, now) for rule in policy.frequency)
         self.classes = frozenset[MessageClass]().union(*(cap.classes for cap in self.all))
         self.overflow = policy.overflow
-        self.least = min((cap.rule.maximum for cap in self.all), default=0)
+        self.least = min((cap.least for cap in self.all), default=0)
         self.reach = max((cap.reach for cap in self.all), default=timedelta())
         self._never_capped = policy.never_capped
         self._binding: dict[tuple[MessageClass, Channel], tuple[Cap, ...]] = {}
@@ -166,20 +197,25 @@ class Caps:
 
 
 def judge(
-    checks: Sequence[Check], overflow: str, opening: Opening, now: datetime, not_after: datetime
+    checks: Sequence[Check],
+    overflow: Overflow,
+    opening: Opening,
+    now: datetime,
+    not_after: datetime,
 ) -> Defer | Skip | None:
-    """None if one more may go now; else when, or why never.
+    """None if one more may go now; else when, or why never: at once where a full rule's overflow is `skip` (`overflow`:
+    that of rules that say nothing).
 
     What is committed stays: if that alone leaves no moment before expiry, the message can never go. Places held for
     others may yet be given up: the message then waits for the next moment at which one of them is settled.
     """
-    blocking = next(
-        (check for check in checks if check.next_room(now, heed_reserved=True) != now), None
-    )
-    if blocking is None:
+    full = [check for check in checks if check.next_room(now, heed_reserved=True) != now]
+    if not full:
         return None
+    final = [check for check in full if (check.cap.rule.overflow or overflow) == "skip"]
+    blocking = (final or full)[0]
     because = Because(FREQUENCY, of_policy(blocking.cap.rule), blocking.evidence(now))
-    if overflow == "skip":
+    if final:
         return Skip(because)
     until = _earliest(checks, opening, now, not_after, heed_reserved=True)
     if until is None:

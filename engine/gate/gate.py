@@ -115,7 +115,7 @@ class _Batch:
         """The rest of the checks, ready to be gone through in order."""
         policy = self._catalog.policy
         quiet = QuietTimes(policy, self._now)
-        traffic.prepare(self._connection, policy, self._now)
+        traffic.prepare(self._connection, self._catalog, self._now)
         routed = [(one, self._routes[one.id]) for one in self.standing]
         awake = [pair for pair in routed if quiet.are_over(pair[0], pair[1].channel)]
         return _Walk(

@@ -65,7 +65,7 @@ class History:
         self, candidate: Candidate, route: Route, mine: Book, shared: Book
     ) -> Iterator[Check]:
         for cap in self.caps.binding(candidate, route.channel):
-            if len(mine) >= cap.rule.maximum:
+            if len(mine) >= cap.least:
                 yield from self._laid_out(candidate, cap, mine, None)
             if shared:
                 yield from self._laid_out(candidate, cap, shared, route.address_hash)
@@ -87,7 +87,7 @@ class History:
             if entry.holds_against(candidate.priority)
             and cap.binds(entry.message_class, entry.channels)
         )
-        if len(committed) + len(reserved) < cap.rule.maximum:
+        if len(committed) + len(reserved) < cap.least:
             return
         names = {candidate.timezone}
         if address is not None and cap.rule.per.is_days:
@@ -126,7 +126,7 @@ def fetch_history(
     now: datetime,
 ) -> History:
     """The books of these candidates; empty, and without any query, where no cap binds any of them."""
-    caps = Caps(catalog.policy)
+    caps = Caps(catalog.policy, now)
     history = History(caps, catalog.policy.timezone, now, asked)
     capped = [pair for pair in asked if caps.binding(pair[0], pair[1].channel)]
     if capped:

@@ -7,36 +7,40 @@ looks afresh at least every minute. A new lease needs a new one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import Connection
 
-from engine.clock import from_local
 from engine.definitions.campaign import Channel, MessageClass
-from engine.definitions.policy import Policy, VolumeRule
-from engine.gate.candidates import Candidate
+from engine.definitions.policy import Overflow, Policy, VolumeRule
+from engine.gate.candidates import Candidate, Catalog
+from engine.gate.counting import (
+    Counter,
+    begun_warm_ups,
+    read_meter,
+    remember_warm_up,
+    warm_up_key,
+)
 from engine.gate.decision import Because, Defer, Skip, of_policy
 from engine.gate.hours import Opening
+from engine.gate.limits import Limit
+from engine.gate.outlets import Outlets
+from engine.gate.overrides import evidence_of
 from engine.gate.permission import Route
-from engine.gate.states import is_committed
 from engine.gate.volume import (
     LOOK_AHEAD,
     SECOND,
     Daily,
     Meter,
-    Rolling,
+    Outlet,
     Spacing,
     binds,
-    is_rate,
     microseconds,
     moment_of,
-    step_seconds,
 )
-from engine.store.tables import deliveries
-from engine.store.types import epoch_seconds
 
 VOLUME, RATE = "volume", "rate"
 _STALE = timedelta(seconds=60)
@@ -49,26 +53,51 @@ _EARLY = SECOND
 class Traffic:
     """The meters of a policy's volume rules, and how far their queues of waiting messages reach."""
 
-    def __init__(self) -> None:
-        self._rules: tuple[VolumeRule, ...] | None = None
-        self._overflow = "defer"
+    def __init__(self, outlets: Outlets | None = None) -> None:
+        self._outlets = outlets or Outlets()
+        self._policy: Policy | None = None
+        self._overflow: Overflow = "defer"
         self._now = self._loaded_at = datetime.min.replace(tzinfo=UTC)
         self._full = False
         self._meters: list[Meter] = []
-        self._binding: dict[tuple[MessageClass, Channel, str | None], tuple[Meter, ...]] = {}
+        self._binding: dict[
+            tuple[MessageClass, Channel, str | None, Outlet | None], tuple[Meter, ...]
+        ] = {}
+        self._warming: list[Daily] = []  # warm-ups whose beginning is not written down yet
         self._queues: dict[VolumeRule, dict[int, int]] = {}  # rule → priority → last place given
 
-    def prepare(self, connection: Connection, policy: Policy, now: datetime) -> None:
+    def prepare(self, connection: Connection, catalog: Catalog, now: datetime) -> None:
         """Begin a batch: look into the database where what is known may be out of date. No query without rules."""
-        self._now, self._overflow = now, policy.overflow
-        if policy.volume != self._rules:
+        policy, known = catalog.policy, self._policy
+        self._now, self._overflow, self._never_capped = now, policy.overflow, policy.never_capped
+        self._counter = Counter(connection, catalog, self._outlets, now)
+        if known is None or (policy.volume, policy.calendar) != (known.volume, known.calendar):
             self._queues = {}
         elif not self._is_stale(now):
             return
-        self._rules, self._loaded_at, self._full = policy.volume, now, False
-        zone = ZoneInfo(policy.timezone)
-        self._meters = [_read(connection, rule, zone, now) for rule in policy.volume]
+        self._policy, self._loaded_at, self._full = policy, now, False
+        begun = begun_warm_ups(connection, policy.volume)
+        self._meters = [self._meter(rule, policy, begun) for rule in policy.volume]
+        self._warming = [
+            meter
+            for meter in self._meters
+            if isinstance(meter, Daily) and meter.rule.warm_up and meter.limit.begun is None
+        ]
+        self._by_outlet = any(rule.sender or rule.provider for rule in policy.volume)
         self._binding = {}
+
+    def _meter(self, rule: VolumeRule, policy: Policy, begun: Mapping[str, date]) -> Meter:
+        first = begun.get(warm_up_key(rule)) if rule.warm_up else None
+        limit = Limit.of(rule, ZoneInfo(policy.timezone), policy.calendar, first)
+        return read_meter(self._counter, limit)
+
+    def remember(self, connection: Connection, now: datetime) -> None:
+        """Write down which warm-ups began with what was admitted, in the transaction that admits it."""
+        for meter in self._warming:
+            if meter.limit.begun is not None:
+                day = date.fromordinal(meter.limit.begun)
+                remember_warm_up(connection, meter.rule, day, now)
+        self._warming = [meter for meter in self._warming if meter.limit.begun is None]
 
     def _is_stale(self, now: datetime) -> bool:
         if now < self._loaded_at:
@@ -80,6 +109,8 @@ class Traffic:
     ) -> datetime | Defer | Skip:
         """The stamp with which it may go, `now` itself where nothing holds it; else when to look again, or why never."""
         meters = self._bound(candidate, route)
+        if self._never_capped and candidate.address(route.channel) in self._never_capped:
+            meters = tuple(meter for meter in meters if meter.rule.is_rate)
         if not meters:
             return self._now
         start = microseconds(self._now)
@@ -100,7 +131,8 @@ class Traffic:
     def _bound(self, candidate: Candidate, route: Route) -> tuple[Meter, ...]:
         if not self._meters:
             return ()
-        key = (candidate.message_class, route.channel, route.domain)
+        outlet = self._counter.outlet_of(candidate, route.channel) if self._by_outlet else None
+        key = (candidate.message_class, route.channel, route.domain, outlet)
         found = self._binding.get(key)
         if found is None:
             found = tuple(meter for meter in self._meters if binds(meter.rule, *key))
@@ -111,11 +143,12 @@ class Traffic:
         self, candidate: Candidate, meters: Sequence[Meter], stamp: int | None, opening: Opening
     ) -> Defer | Skip:
         start = microseconds(self._now)
-        meter = max(meters, key=lambda one: _or_never(one.earliest(start)))
+        final = [meter for meter in meters if self._ends(meter, start)]
+        meter = final[0] if final else max(meters, key=lambda one: _or_never(one.earliest(start)))
         throttle = isinstance(meter, Spacing)
         self._full = self._full or not throttle
         because = _because(meter, start)
-        if stamp is None or (self._overflow == "skip" and not throttle):
+        if stamp is None or final:
             return Skip(because)
         if throttle:
             return Defer(self._turn(meter, candidate, stamp, start), because, record=False)
@@ -124,6 +157,12 @@ class Traffic:
             return Skip(because)
         place = opening(moment_of(self._place(meter, candidate.priority, stamp)))
         return Defer(place if place and place <= candidate.not_after else free, because)
+
+    def _ends(self, meter: Meter, start: int) -> bool:
+        """Whether the rule is full, and ends what does not go through it. A rate never does."""
+        if isinstance(meter, Spacing) or (meter.rule.overflow or self._overflow) == "defer":
+            return False
+        return _or_never(meter.earliest(start)) > start + LOOK_AHEAD
 
     def _turn(self, meter: Meter, candidate: Candidate, free: int, start: int) -> datetime:
         """When one who waits for a rate comes back: shortly before its place in the queue, within its lifetime.
@@ -167,71 +206,14 @@ def _or_never(moment: int | None) -> float:
 
 
 def _because(meter: Meter, start: int) -> Because:
-    rule = meter.rule
-    evidence = {
-        "max": rule.maximum,
+    rule, limit = meter.rule, meter.limit
+    day = limit.day(start)
+    evidence: dict[str, Any] = {
+        "max": limit.on(day),
         "per": str(rule.per),
         "counted": meter.counted(start),
+        **evidence_of(limit.override(day)),
     }
+    if rule.warm_up is not None and limit.begun is not None:
+        evidence["warm_up"] = {"begun": date.fromordinal(limit.begun).isoformat(), "full": rule.maximum}  # fmt: skip
     return Because(RATE if isinstance(meter, Spacing) else VOLUME, of_policy(rule), evidence)
-
-
-_STAMP: ColumnElement[datetime] = func.coalesce(
-    deliveries.c.send_at, deliveries.c.admitted_at, type_=deliveries.c.send_at.type
-)
-_AHEAD = timedelta(microseconds=LOOK_AHEAD)
-
-
-def _read(connection: Connection, rule: VolumeRule, zone: ZoneInfo, now: datetime) -> Meter:
-    if rule.per.unit == "s":
-        return _spacing(connection, rule, now)
-    if rule.per.is_days:
-        return _daily(connection, rule, zone, now)
-    return _rolling(connection, rule, now)
-
-
-def _since(rule: VolumeRule, since: datetime) -> list[ColumnElement[bool]]:
-    """Messages that count for the rule, stamped after `since`. (The index is on admission, a little earlier.)"""
-    conditions = [is_committed, deliveries.c.admitted_at > since - _AHEAD, _STAMP.__gt__(since)]
-    if rule.channel is not None:
-        conditions.append(deliveries.c.channel == rule.channel)
-    if rule.domain is not None:
-        conditions.append(deliveries.c.channel == "email")
-        conditions.append(deliveries.c.email_domain == rule.domain)
-    if rule.classes:
-        conditions.append(deliveries.c["class"].in_(sorted(rule.classes)))
-    elif not is_rate(rule):
-        conditions.append(deliveries.c["class"] != "transactional")
-    return conditions
-
-
-def _spacing(connection: Connection, rule: VolumeRule, now: datetime) -> Spacing:
-    query = select(_STAMP).where(*_since(rule, now - rule.per.delta))
-    newest = query.order_by(_STAMP.desc()).limit(max(rule.maximum, 1))
-    return Spacing(rule, map(microseconds, connection.execute(newest).scalars()))
-
-
-def _rolling(connection: Connection, rule: VolumeRule, now: datetime) -> Rolling:
-    width = step_seconds(rule)
-    step = (epoch_seconds(_STAMP) // width).label("step")
-    since = now - rule.per.delta - timedelta(seconds=width)
-    query = select(step, func.count()).where(*_since(rule, since)).group_by(step)
-    return Rolling(rule, {int(number): count for number, count in connection.execute(query)})
-
-
-def _daily(connection: Connection, rule: VolumeRule, zone: ZoneInfo, now: datetime) -> Daily:
-    tomorrow = now.astimezone(zone).toordinal() + 1  # stamps reach a little way into it
-    bounds = [
-        from_local(datetime.combine(date.fromordinal(day), time()), zone.key)
-        for day in range(tomorrow - rule.per.amount, tomorrow + 2)
-    ]
-    counts = {}
-    for back, (start, end) in enumerate(pairwise(bounds)):
-        query = (
-            select(func.count())
-            .select_from(deliveries)
-            .where(*_since(rule, start - timedelta(microseconds=1)))
-            .where(deliveries.c.admitted_at < end, _STAMP.__lt__(end))
-        )
-        counts[tomorrow - rule.per.amount + back] = connection.execute(query).scalar_one()
-    return Daily(rule, zone, counts)

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
-from zoneinfo import ZoneInfo
 
-from engine.clock import from_local
 from engine.definitions.campaign import Channel, MessageClass
 from engine.definitions.policy import VolumeRule
+from engine.gate.limits import Limit
 
 SECOND = 1_000_000
 LOOK_AHEAD = 2 * SECOND
@@ -34,29 +34,41 @@ def moment_of(position: int) -> datetime:
     return _EPOCH + position * _MICROSECOND
 
 
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """Where a message leaves the shop: the provider of its channel, and the address that it is from (None: no email)."""
+
+    provider: str
+    sender: str | None
+
+
 def binds(
-    rule: VolumeRule, message_class: MessageClass, channel: Channel, domain: str | None
+    rule: VolumeRule,
+    message_class: MessageClass,
+    channel: Channel,
+    domain: str | None,
+    outlet: Outlet | None = None,
 ) -> bool:
-    """Whether the rule counts and limits this message. Without `class`, a per-second or domain rule binds every
-    class, any other leaves transactional messages alone."""
+    """Whether the rule counts and limits this message. Without `class`, a rule per second, for a domain or a provider
+    binds every class, any other leaves transactional messages alone."""
     if rule.channel is not None and rule.channel != channel:
         return False
     if rule.domain is not None and (channel != "email" or rule.domain != domain):
         return False
+    if rule.provider is not None and (outlet is None or rule.provider != outlet.provider):
+        return False
+    if rule.sender is not None and (outlet is None or rule.sender != outlet.sender):
+        return False
     if rule.classes:
         return message_class in rule.classes
-    return message_class != "transactional" or is_rate(rule)
-
-
-def is_rate(rule: VolumeRule) -> bool:
-    """A rate of the wire or of a provider, as against a cap that the shop chose."""
-    return rule.per.unit == "s" or rule.domain is not None
+    return message_class != "transactional" or rule.is_rate
 
 
 class Meter(Protocol):
     """What one rule lets through. `add` is told each message that is admitted, with its stamp."""
 
     rule: VolumeRule
+    limit: Limit
 
     def earliest(self, moment: int) -> int | None:
         """The first moment from this one on with room; None: never."""
@@ -76,8 +88,9 @@ class Meter(Protocol):
 class Spacing:
     """`max: 20, per: 1s`: one message every 50 ms."""
 
-    def __init__(self, rule: VolumeRule, stamps: Iterable[int]) -> None:
-        self.rule = rule
+    def __init__(self, limit: Limit, stamps: Iterable[int]) -> None:
+        self.limit = limit
+        self.rule = rule = limit.rule
         self._length = rule.per.seconds * SECOND
         self._gap = -(-self._length // max(rule.maximum, 1))
         self._stamps = deque(sorted(stamps), maxlen=max(rule.maximum, 1))
@@ -105,17 +118,29 @@ class Spacing:
 class Rolling:
     """`max: 1000, per: 1h`. `counts`: messages by the number of the step in which they were stamped."""
 
-    def __init__(self, rule: VolumeRule, counts: Mapping[int, int]) -> None:
-        self.rule = rule
+    def __init__(self, limit: Limit, counts: Mapping[int, int]) -> None:
+        self.limit = limit
+        self.rule = rule = limit.rule
         self._length = rule.per.seconds * SECOND
         self._width = step_seconds(rule) * SECOND
         self._steps = deque([step, counts[step]] for step in sorted(counts))
         self._total = sum(counts.values())
 
     def earliest(self, moment: int) -> int | None:
-        if self.rule.maximum <= 0:
+        while True:
+            maximum, edge = self.limit.at(moment)
+            free = self._free(moment, maximum)
+            if free is not None and (edge is None or free < edge):
+                return free
+            if edge is None:
+                return None
+            moment = edge  # another maximum holds from here on
+
+    def _free(self, moment: int, maximum: int) -> int | None:
+        """The first moment from this one on at which fewer than so many are in the window."""
+        if maximum <= 0:
             return None
-        excess = self._total - self.rule.maximum + 1
+        excess = self._total - maximum + 1
         for step, count in self._steps:
             if excess <= 0:
                 break
@@ -149,36 +174,36 @@ def step_seconds(rule: VolumeRule) -> int:
 class Daily:
     """`max: 50000, per: 1d`: whole days of the shop. `counts`: messages by the ordinal of the day."""
 
-    def __init__(self, rule: VolumeRule, zone: ZoneInfo, counts: Mapping[int, int]) -> None:
-        self.rule = rule
-        self._zone = zone
+    def __init__(self, limit: Limit, counts: Mapping[int, int]) -> None:
+        self.limit = limit
+        self.rule = limit.rule
+        self._least = limit.least()
         self._counts = dict(counts)
         self._total = sum(counts.values())
 
     def earliest(self, moment: int) -> int | None:
         if self.rule.maximum <= 0:
             return None
-        if self._total < self.rule.maximum:
+        if self._total < self._least:
             return moment
-        today = self._day(moment)
+        today = self.limit.day(moment)
         day = today
-        while self._fullest(day) >= self.rule.maximum:
+        while self._fullest(day) >= self.limit.on(day):
             day += 1
-        if day == today:
-            return moment
-        midnight = datetime.combine(date.fromordinal(day), time())
-        return microseconds(from_local(midnight, self._zone.key))
+        return moment if day == today else self.limit.midnight(day)
 
     def add(self, stamp: int) -> None:
-        day = self._day(stamp)
+        day = self.limit.day(stamp)
         self._counts[day] = self._counts.get(day, 0) + 1
         self._total += 1
+        if self.rule.warm_up is not None and self.limit.begun is None:
+            self.limit = replace(self.limit, begun=day)
 
     def step(self) -> int:
         return 0  # a new day opens for all of them at once
 
     def counted(self, moment: int) -> int:
-        return self._fullest(self._day(moment))
+        return self._fullest(self.limit.day(moment))
 
     def _fullest(self, day: int) -> int:
         length = self.rule.per.amount
@@ -188,6 +213,3 @@ class Daily:
         return max(
             sum(self._counts.get(start + offset, 0) for offset in range(length)) for start in starts
         )
-
-    def _day(self, moment: int) -> int:
-        return moment_of(moment).astimezone(self._zone).toordinal()

@@ -147,7 +147,7 @@ def add_a_key_of_the_future(rng: random.Random, path: str, text: str) -> Broken:
     where = path.split("/", maxsplit=1)[0]
     if where == "segments":
         return Broken(path, f"{text}any: [{{replied: {{}}}}]\n", "not-supported")
-    keys = {"policy.yaml": ["calendar", "budget"]}
+    keys = {"policy.yaml": ["guard", "providers"]}
     key = rng.choice(keys.get(where, ["owner", "stop_on", "guard"]))
     return Broken(path, f"{text}{key}: 1\n", "not-supported")
 

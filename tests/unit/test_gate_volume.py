@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from engine.definitions.policy import VolumeRule
+from engine.gate.limits import Limit
 from engine.gate.volume import (
     SECOND,
     Daily,
@@ -25,8 +27,12 @@ START = microseconds(datetime(2026, 11, 10, 4, 0, tzinfo=UTC))
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 
+def plain(rule: VolumeRule) -> Limit:
+    return Limit.of(rule, SHANGHAI)
+
+
 def test_a_rate_is_spread_evenly_and_no_window_holds_more() -> None:
-    meter = Spacing(volume(20, "1s"), [])
+    meter = Spacing(plain(volume(20, "1s")), [])
     stamps = []
     for _ in range(100):
         stamp = meter.earliest(START)
@@ -38,7 +44,7 @@ def test_a_rate_is_spread_evenly_and_no_window_holds_more() -> None:
 
 
 def test_a_rate_that_does_not_divide_evenly_is_never_exceeded() -> None:
-    meter = Spacing(volume(7, "3s"), [])
+    meter = Spacing(plain(volume(7, "3s")), [])
     stamps = [START]
     meter.add(START)
     for _ in range(50):
@@ -48,7 +54,7 @@ def test_a_rate_that_does_not_divide_evenly_is_never_exceeded() -> None:
 
 
 def test_after_a_pause_the_rate_does_not_catch_up() -> None:
-    meter = Spacing(volume(20, "1s"), [START - 10 * SECOND])
+    meter = Spacing(plain(volume(20, "1s")), [START - 10 * SECOND])
     assert meter.earliest(START) == START
     meter.add(START)
     assert meter.earliest(START) == START + 50_000
@@ -56,19 +62,19 @@ def test_after_a_pause_the_rate_does_not_catch_up() -> None:
 
 def test_stamps_of_a_faster_rate_than_now_still_count() -> None:
     faster = [START - 1000 * place for place in range(20)]
-    meter = Spacing(volume(20, "1s"), faster)
+    meter = Spacing(plain(volume(20, "1s")), faster)
     assert meter.earliest(START) == min(faster) + SECOND
 
 
 def test_an_hour_frees_places_as_its_messages_leave_it() -> None:
     step = START // SECOND
-    meter = Rolling(volume(10, "1h"), {step - 3000: 6, step - 100: 4})
+    meter = Rolling(plain(volume(10, "1h")), {step - 3000: 6, step - 100: 4})
     assert meter.earliest(START) == (step - 3000 + 1 + 3600) * SECOND
     assert meter.earliest(START + 700 * SECOND) == START + 700 * SECOND
 
 
 def test_an_hour_counts_what_was_just_admitted() -> None:
-    meter = Rolling(volume(2, "1h"), {})
+    meter = Rolling(plain(volume(2, "1h")), {})
     meter.add(START)
     assert meter.earliest(START) == START
     meter.add(START)
@@ -82,7 +88,7 @@ def test_long_windows_roll_in_coarser_steps() -> None:
 
 def test_a_full_day_opens_again_at_the_shops_midnight() -> None:
     today = moment_of(START).astimezone(SHANGHAI).toordinal()
-    meter = Daily(volume(3, "1d"), SHANGHAI, {today - 1: 3, today: 2})
+    meter = Daily(plain(volume(3, "1d")), {today - 1: 3, today: 2})
     assert meter.earliest(START) == START
     meter.add(START)
     midnight = datetime(2026, 11, 11, tzinfo=SHANGHAI)
@@ -91,7 +97,7 @@ def test_a_full_day_opens_again_at_the_shops_midnight() -> None:
 
 def test_several_days_open_again_when_the_fullest_has_left_them() -> None:
     today = moment_of(START).astimezone(SHANGHAI).toordinal()
-    meter = Daily(volume(3, "3d"), SHANGHAI, {today - 2: 2, today: 1})
+    meter = Daily(plain(volume(3, "3d")), {today - 2: 2, today: 1})
     assert meter.earliest(START) == microseconds(datetime(2026, 11, 11, tzinfo=SHANGHAI))
 
 
@@ -99,9 +105,9 @@ def test_several_days_open_again_when_the_fullest_has_left_them() -> None:
 def test_a_maximum_of_nothing_lets_nothing_through(per: str) -> None:
     rule = volume(0, per)
     meters: dict[str, Meter] = {
-        "s": Spacing(rule, []),
-        "m": Rolling(rule, {}),
-        "d": Daily(rule, SHANGHAI, {}),
+        "s": Spacing(plain(rule), []),
+        "m": Rolling(plain(rule), {}),
+        "d": Daily(plain(rule), {}),
     }
     assert meters[rule.per.unit].earliest(START) is None
 

@@ -22,6 +22,7 @@ from engine.delivery.letters import Writer, message_host
 from engine.delivery.send import Sender
 from engine.delivery.transports import transports
 from engine.errors import YanshuError
+from engine.gate.outlets import outlets
 from engine.settings import Settings
 from engine.store.session import Store
 from engine.tokens import Signer
@@ -91,7 +92,9 @@ def running(settings: Settings, clock: DemoClock) -> Iterator[Station]:
         sender.start()
         stack.callback(sender.stop)
         stack.callback(start_actor(broker, sender).stop)
-        dispatcher = Dispatcher(store, Queue(broker), "demo", settings.channels())
+        dispatcher = Dispatcher(
+            store, Queue(broker), "demo", settings.channels(), outlets=outlets(settings)
+        )
         stack.callback(dispatcher.resign)
         yield Station(store, clock, Planner(store), dispatcher)
 
