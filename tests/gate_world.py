@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, insert
 
 from engine.definitions.campaign import (
+    Budget,
     Campaign,
     Care,
     Channel,
@@ -22,6 +23,7 @@ from engine.definitions.campaign import (
     Trigger,
 )
 from engine.definitions.policy import (
+    BudgetRule,
     FrequencyRule,
     Overflow,
     Override,
@@ -120,6 +122,23 @@ def quiet(channel: Channel, hours: str) -> QuietHours:
     return QuietHours(channel=channel, hours=parse_hours(hours), position=WHERE, text=hours)
 
 
+def budget(millionths: int, *, monthly: bool = True) -> Budget:
+    return Budget(millionths=millionths, currency=None, monthly=monthly, position=WHERE)
+
+
+def monthly(
+    millionths: int,
+    *,
+    classes: tuple[MessageClass, ...] = ("marketing", "care"),
+    channels: tuple[Channel, ...] = (),
+    overflow: Overflow | None = None,
+) -> BudgetRule:
+    return BudgetRule(
+        budget=budget(millionths), classes=frozenset(classes), channels=frozenset(channels),
+        overflow=overflow, position=WHERE, text=f"{{amount: {millionths}}}",
+    )  # fmt: skip
+
+
 def _common(name: str, message_class: str, priority: int, channels: tuple[Channel, ...]) -> Any:
     where = Position(f"campaigns/{name}.yaml")
     step = Step(
@@ -143,6 +162,8 @@ def campaign(
     priority: int = 50,
     channels: tuple[Channel, ...] = ("email",),
     audience: Tree = EVERYONE,
+    budget: Budget | None = None,
+    sender: str = "",
 ) -> Campaign:
     where = Position(f"campaigns/{name}.yaml", 8)
     schedule = Schedule(
@@ -150,7 +171,10 @@ def campaign(
         per_customer=True, spread=None, expires=Duration(24, "h"), position=where,
     )  # fmt: skip
     common = _common(name, message_class, priority, channels)
-    return Campaign(kind="campaign", audience=audience, schedule=schedule, **common)
+    common["steps"] = tuple(
+        replace(step, email=replace(step.email, sender=sender)) for step in common["steps"]
+    )
+    return Campaign(kind="campaign", audience=audience, schedule=schedule, budget=budget, **common)
 
 
 def care(

@@ -52,6 +52,17 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """At most so much, in millionths of the shop's currency: in each calendar month of the shop, or ever. `currency`:
+    as written, if it was."""
+
+    millionths: int
+    currency: str | None
+    monthly: bool
+    position: Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FestiveDays:
     """Every year's days of these festivals or solar terms, `offset` days before (negative) or after them, at `time`.
 
@@ -140,6 +151,7 @@ class Definition:
     lines: Mapping[
         str, tuple[int, str]
     ]  # key path ("schedule.at") → line and the line's text, for `explain`
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

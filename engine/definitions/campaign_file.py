@@ -137,6 +137,7 @@ def _campaign(fields: Fields) -> Campaign:
         uses=named_segments(audience),
         steps=fields.get("steps"),
         on_uncertain=fields.get("on_uncertain", "leave"),
+        budget=fields.get("budget"),
         position=fields.span.position,
         lines=written_lines(fields),
         schedule=fields.get("schedule"),

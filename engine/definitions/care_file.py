@@ -24,6 +24,7 @@ def _care(fields: Fields) -> Care:
         uses=named_segments(audience, still),
         steps=fields.get("steps"),
         on_uncertain=fields.get("on_uncertain", "leave"),
+        budget=fields.get("budget"),
         position=fields.span.position,
         lines=written_lines(fields),
         trigger=fields.get("trigger"),

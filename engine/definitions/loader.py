@@ -27,6 +27,7 @@ from engine.definitions.policy_file import DEFAULT_POLICY
 from engine.definitions.report import Report
 from engine.definitions.segment import Segment, Tree
 from engine.definitions.sendable import stem
+from engine.definitions.spending import check_budgets
 from engine.definitions.tagging import FILE as TAGGING_FILE
 from engine.definitions.trigger_references import check_triggers
 from engine.errors import DefinitionsError, Position, Problem
@@ -158,6 +159,8 @@ def _check(
             references.check_grades(trees, policy, found)
         with report.bounded() as found:
             check_triggers(parts.sendable.values(), policy, membership, found)
+        with report.bounded() as found:
+            check_budgets(parts.sendable.values(), policy, found)
     if policy is None or report.errors:
         return None
     sendable = parts.sendable.values()

@@ -8,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Literal
 
-from engine.definitions.campaign import Channel, MessageClass
+from engine.definitions.campaign import Budget, Channel, MessageClass
 from engine.definitions.tagging import Tagging
 from engine.definitions.values import Duration, Hours
 from engine.errors import Position
@@ -146,6 +146,16 @@ class VolumeRule(Rule):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetRule(Rule):
+    """What messages of these classes may cost in a month. Empty `channels`: any."""
+
+    budget: Budget
+    classes: frozenset[MessageClass]
+    channels: frozenset[Channel]
+    overflow: Overflow | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
     """Per email, and per SMS part."""
 
@@ -169,6 +179,7 @@ class Policy:
     quiet_days: tuple[QuietDays, ...] = ()
     frequency: tuple[FrequencyRule, ...] = ()
     volume: tuple[VolumeRule, ...] = ()
+    budget: tuple[BudgetRule, ...] = ()
     overflow: Overflow = "defer"
     calendar: tuple[Override, ...] = ()  # in the order of their days, which never overlap
     tagging: Tagging = _NO_TAGS  # from a file of its own

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from engine.definitions.budget_file import BUDGETS
 from engine.definitions.calendar_file import CALENDAR, check_calendar
 from engine.definitions.campaign import Channel, MessageClass
 from engine.definitions.cap_file import FREQUENCY, OVERFLOW, VOLUME
@@ -120,10 +121,11 @@ POLICY: Reader[Policy] = Record(
             list_of(FREQUENCY, most=50), "Per customer; every matching rule must allow."
         ),
         "volume": Key(list_of(VOLUME, most=50), "Of the whole shop."),
+        "budget": Key(BUDGETS, "What may be spent in a month."),
         "overflow": Key(OVERFLOW, "When a cap is full; defer by default."),
         "consent": Key(CONSENT, "What may be sent where consent is unknown."),
         "calendar": Key(CALENDAR, "Exceptions that end by themselves."),
     },
-    later=frozenset({"budget", "guard", "providers"}),
+    later=frozenset({"guard", "providers"}),
     check=check_calendar,
 ).build(_policy)

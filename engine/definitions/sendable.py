@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from engine.definitions.budget_file import BUDGET
 from engine.definitions.reading import Fields, Key
 from engine.definitions.scalars import choice, integer
 from engine.definitions.steps import STEPS
 from engine.definitions.yaml_nodes import walk
 
 DEFAULT_PRIORITY = 50
-LATER = frozenset({"owner", "stop_on", "guard", "budget", "attribution"})
+LATER = frozenset({"owner", "stop_on", "guard", "attribution"})
 """Keys of the wider design that this version refuses by name."""
 
 SHARED: Mapping[str, Key[Any]] = {
@@ -23,6 +24,7 @@ SHARED: Mapping[str, Key[Any]] = {
     ),
     "priority": Key(integer(0, 100), "The higher wins a scarce slot; 50 by default."),
     "steps": Key(STEPS, "The messages; one step.", required=True),
+    "budget": Key(BUDGET, "What all of its messages may cost."),
     "on_uncertain": Key(
         choice("leave", "resend"),
         "When nobody knows whether a message was taken: leave it listed (the default), or send again.",

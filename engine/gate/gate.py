@@ -116,6 +116,7 @@ class _Batch:
         policy = self._catalog.policy
         quiet = QuietTimes(policy, self._now)
         traffic.prepare(self._connection, self._catalog, self._now)
+        traffic.budgets.prepare(self._connection, self._catalog, self._versions, self._now)
         routed = [(one, self._routes[one.id]) for one in self.standing]
         awake = [pair for pair in routed if quiet.are_over(pair[0], pair[1].channel)]
         return _Walk(
@@ -158,6 +159,7 @@ class _Walk:
         if isinstance(decision, Send) and route is not None:
             self.again.admitted(candidate)
             self.traffic.admitted(candidate, route, decision.send_at)
+            self.traffic.budgets.admitted(candidate, route.channel)
         return decision
 
     def _judge(self, candidate: Candidate, route: Route | None) -> Decision:
@@ -167,6 +169,7 @@ class _Walk:
             self.again.skip(candidate)
             or self.quiet.judge(candidate, route.channel, self.now)
             or self.history.judge(candidate, route, opening)
+            or self.traffic.budgets.judge(candidate, route.channel, opening)
             or self._stamp(candidate, route, opening)
         )
 

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from engine.definitions.campaign import Channel, MessageClass
 from engine.definitions.policy import Overflow, Policy, VolumeRule
+from engine.gate.budgets import Budgets
 from engine.gate.candidates import Candidate, Catalog
 from engine.gate.counting import (
     Counter,
@@ -55,6 +56,7 @@ class Traffic:
 
     def __init__(self, outlets: Outlets | None = None) -> None:
         self._outlets = outlets or Outlets()
+        self.budgets = Budgets()
         self._policy: Policy | None = None
         self._overflow: Overflow = "defer"
         self._now = self._loaded_at = datetime.min.replace(tzinfo=UTC)

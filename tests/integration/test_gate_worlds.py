@@ -15,8 +15,9 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, delete, update
 
-from engine.definitions.campaign import Channel, MessageClass
+from engine.definitions.campaign import Budget, Channel, MessageClass
 from engine.definitions.policy import (
+    BudgetRule,
     FrequencyRule,
     Override,
     Policy,
@@ -51,8 +52,10 @@ from tests.gate_world import (
     add_customer,
     add_delivery,
     add_run,
+    budget,
     campaign,
     cap,
+    monthly,
     override,
     policy,
     quiet,
@@ -61,7 +64,10 @@ from tests.gate_world import (
 )
 
 WORLDS = int(os.environ.get("YANSHU_TEST_WORLDS", "200"))
-START = datetime(2026, 10, 24, 12, 0, tzinfo=UTC)  # Berlin leaves summer time that night
+STARTS = (
+    datetime(2026, 10, 24, 12, 0, tzinfo=UTC),  # Berlin leaves summer time that night
+    datetime(2026, 10, 31, 6, 0, tzinfo=UTC),  # the month ends, and New York follows
+)
 ZONES = (None, "Asia/Shanghai", "Europe/Berlin", "America/New_York", "Mars/Olympus")
 CLASSES: tuple[MessageClass, ...] = ("marketing", "care", "transactional")
 CHANNELS: tuple[Channel, ...] = ("email", "sms")
@@ -70,7 +76,7 @@ CHOICES: tuple[tuple[Channel, ...], ...] = (("email",), ("sms",), ("sms", "email
 Word = TypeVar("Word", bound=str)
 
 
-def random_policy(random: Random) -> Policy:
+def random_policy(random: Random, start: datetime) -> Policy:
     def some(values: tuple[Word, ...]) -> tuple[Word, ...]:
         return tuple(random.sample(values, random.randint(0, 2)))
 
@@ -103,7 +109,8 @@ def random_policy(random: Random) -> Policy:
         ),
         overflow=random.choice(("defer", "defer", "defer", "skip")),
         quiet_days=tuple(_quiet_days(random) for _ in range(random.choice((0, 0, 1, 2)))),
-        calendar=tuple(_calendar(random)),
+        calendar=tuple(_calendar(random, start)),
+        budget=tuple(_budgets(random)),
         never_capped=frozenset({"spared@qq.com"}),
         timezone=random.choice(("Asia/Shanghai", "Europe/Berlin")),
     )
@@ -115,6 +122,16 @@ def _warm_ups(random: Random) -> Iterator[VolumeRule]:
         yield volume(random.randint(4, 9), "1d", warm_up=ramp, classes=("marketing", "care"))
 
 
+def _budgets(random: Random) -> Iterator[BudgetRule]:
+    if random.random() < 0.3:
+        yield monthly(
+            random.choice((60_000, 500_000, 1_000_000)),
+            classes=random.choice((("marketing",), ("marketing", "care"), CLASSES)),
+            channels=random.choice(((), ("email",), ("sms",))),
+            overflow=random.choice((None, None, "defer", "skip")),
+        )
+
+
 def _quiet_days(random: Random) -> QuietDays:
     return quiet_days(
         *random.sample(range(7), random.randint(1, 3)),
@@ -123,9 +140,9 @@ def _quiet_days(random: Random) -> QuietDays:
     )
 
 
-def _calendar(random: Random) -> Iterator[Override]:
+def _calendar(random: Random, start: datetime) -> Iterator[Override]:
     """Exceptions that follow one another, at times without a day between."""
-    day = START.date() - timedelta(days=random.randint(0, 2))
+    day = start.date() - timedelta(days=random.randint(0, 2))
     for number in range(random.choice((0, 0, 1, 2))):
         last = day + timedelta(days=random.randint(0, 2))
         windows = random.choice(("23:00-08:00", "18:00-06:00", "00:00-01:00"))
@@ -141,10 +158,18 @@ def _calendar(random: Random) -> Iterator[Override]:
         day = last + timedelta(days=random.randint(1, 2))
 
 
-def random_world(random: Random, connection: Connection) -> tuple[World, FakeCatalog]:
+def _own_budget(random: Random) -> Budget | None:
+    if random.random() < 0.8:
+        return None
+    return budget(random.choice((60_000, 1_000_000)), monthly=random.random() < 0.5)
+
+
+def random_world(
+    random: Random, connection: Connection, start: datetime
+) -> tuple[World, FakeCatalog]:
     for table in (deliveries, contacts, customers, runs, rate_states):
         connection.execute(delete(table))
-    rules = random_policy(random)
+    rules = random_policy(random, start)
     world = World(rules, list(_people(random, connection)))
     catalog = FakeCatalog(rules)
     for number in range(4):
@@ -153,14 +178,15 @@ def random_world(random: Random, connection: Connection) -> tuple[World, FakeCat
             message_class=random.choice(CLASSES),
             priority=random.choice((10, 10, 50, 90)),
             channels=random.choice(CHOICES),
+            budget=_own_budget(random),
         )
         world.definitions[made.id] = made
         catalog.add(made)
     run = add_run(connection)
     for _ in range(random.randint(0, 12)):
-        _add_history(random, world, connection, run)
+        _add_history(random, world, connection, run, start)
     for _ in range(random.randint(1, 25)):
-        _add_open(random, world, connection, run)
+        _add_open(random, world, connection, run, start)
     return world, catalog
 
 
@@ -191,14 +217,16 @@ def _people(random: Random, connection: Connection) -> Iterator[Person]:
         yield Person(add_customer(connection, **values), zone, addresses, domain, spared)
 
 
-def _grid(random: Random, low: int, high: int) -> datetime:
+def _grid(random: Random, start: datetime, low: int, high: int) -> datetime:
     """A moment so many half-hours from the start: a coarse grid, so that edges are met exactly."""
-    return START + random.randint(low, high) * 30 * MINUTE
+    return start + random.randint(low, high) * 30 * MINUTE
 
 
-def _add_history(random: Random, world: World, connection: Connection, run: int) -> None:
+def _add_history(
+    random: Random, world: World, connection: Connection, run: int, start: datetime
+) -> None:
     person = random.choice(world.people)
-    at = _grid(random, -240, -1)
+    at = _grid(random, start, -240, -1)
     if random.random() < 0.3:
         channel, name = random.choice(CHANNELS), random.choice(CLASSES)
         if any(o.first == at and o.person is person for o in world.others):
@@ -222,11 +250,13 @@ def _add_history(random: Random, world: World, connection: Connection, run: int)
     )  # fmt: skip
 
 
-def _add_open(random: Random, world: World, connection: Connection, run: int) -> None:
+def _add_open(
+    random: Random, world: World, connection: Connection, run: int, start: datetime
+) -> None:
     person = random.choice(world.people)
     made = random.choice(list(world.definitions.values()))
     state = random.choice(("planned", "planned", "planned", "planned", "waiting"))
-    first = _grid(random, -6, 60)
+    first = _grid(random, start, -6, 60)
     last = first + random.choice((30 * MINUTE, 3 * HOUR, DAY, 3 * DAY))
     index = random.choice((0, 0, 0, 1)) if len(made.steps[0].channels) > 1 else 0
     number = add_delivery(
@@ -361,8 +391,8 @@ def test_in_random_worlds_the_gate_decides_as_the_rules_are_worded(store: Store)
         print("seed", seed)
         with store.write() as connection:
             random = Random(seed)
-            world, catalog = random_world(random, connection)
-            now = START
+            now = random.choice(STARTS)
+            world, catalog = random_world(random, connection, now)
             for _ in range(random.randint(3, 9)):
                 decisions += step(world, catalog, connection, now)
                 now += random.choice((timedelta(seconds=1), 30 * MINUTE, 4 * HOUR, 9 * HOUR))

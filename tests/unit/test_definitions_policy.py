@@ -174,7 +174,7 @@ def test_each_mistake_is_told_in_its_own_words(written: str, problem: str) -> No
 @pytest.mark.parametrize(
     ("written", "key"),
     [
-        ("budget: {amount: 3000}", "budget"),
+        ("providers: []", "providers"),
         ("guard: {bounced: 3%}", "guard"),
     ],
 )

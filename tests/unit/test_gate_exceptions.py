@@ -94,7 +94,7 @@ def test_chinese_holidays_are_those_that_were_announced() -> None:
     free = [f"{day:%m%d}" for day in days if is_holiday("CN", day)]
     spans = (("0101", 3), ("0215", 9), ("0404", 3), ("0501", 5), ("0619", 3), ("0925", 3), ("1001", 7))  # fmt: skip
     assert free == [
-        f"{datetime.strptime('2026' + first, '%Y%m%d') + timedelta(days=count):%m%d}"
+        f"{date(2026, int(first[:2]), int(first[2:])) + timedelta(days=count):%m%d}"
         for first, length in spans
         for count in range(length)
     ]
