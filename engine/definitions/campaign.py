@@ -10,7 +10,7 @@ from typing import Any, Literal
 from engine.definitions.cron import Cron
 from engine.definitions.festivals import Festival
 from engine.definitions.segment import Tree
-from engine.definitions.values import Duration
+from engine.definitions.values import Duration, Hours
 from engine.errors import Position
 
 Channel = Literal["email", "sms"]
@@ -82,6 +82,9 @@ class Schedule:
 
     `at` keeps no zone of its own when written without an offset (`fixed` is None); with an offset it is an instant,
     the same for everybody, and stands in `fixed` (UTC).
+
+    `send_time` None: at that time; else by each customer's own clock on its date: at their usual hour (who has none: at
+    that time), or spread over a window. `finish_by` is a wall-clock time as `at` is, or an instant where that is one.
     """
 
     at_text: str = ""  # as written: the anchor derives from it and never changes
@@ -93,6 +96,8 @@ class Schedule:
     spread: Duration | None
     expires: Duration
     position: Position
+    send_time: Literal["usual_hour"] | Hours | None = None
+    finish_by: datetime | None = None
 
 
 TriggerKind = Literal[

@@ -21,10 +21,16 @@ from engine.definitions.ranking_file import AUDIENCE
 from engine.definitions.reading import Fields, Key, Reader, Record
 from engine.definitions.report import Report
 from engine.definitions.scalars import choice, duration, text
+from engine.definitions.send_time_file import (
+    FIXED,
+    SEND_TIME,
+    check_finish,
+    check_send_time,
+    finish_moment,
+)
 from engine.definitions.sendable import DEFAULT_PRIORITY, LATER, SHARED, stem, written_lines
 from engine.definitions.trees import named_segments
 from engine.definitions.values import Duration
-from engine.definitions.yaml_nodes import Entries, Node
 
 CUSTOMER = "customer"
 WAYS = ("at", "cron", FESTIVAL, SOLAR_TERM)
@@ -54,6 +60,8 @@ def _check_schedule(fields: Fields, report: Report) -> None:
     if not fields.refused:
         exactly_one(*WAYS)(fields, report)
     _check_offset(fields, report)
+    check_send_time(fields, report)
+    check_finish(fields, report)
 
 
 def _check_offset(fields: Fields, report: Report) -> None:
@@ -86,18 +94,10 @@ def _schedule(fields: Fields) -> Schedule:
         spread=fields.get("spread"),
         expires=fields.get("expires", DEFAULT_EXPIRES),
         position=fields.span.position,
+        send_time=None if fields.get("send_time") == FIXED else fields.get("send_time"),
+        finish_by=finish_moment(fields.get("finish_by")),
     )
 
-
-def _read_send_time(node: Node, report: Report) -> str | None:
-    if isinstance(node, Entries) and node.get("window"):
-        report.not_yet(node.span.position, "send_time: {window}")
-        return None
-    return _FIXED.read(node, report)
-
-
-_FIXED: Reader[str] = choice("fixed", later=("usual_hour",))
-SEND_TIME: Reader[str] = Reader(_read_send_time, _FIXED.schema)
 
 SCHEDULE: Reader[Schedule] = Record(
     {
@@ -115,13 +115,18 @@ SCHEDULE: Reader[Schedule] = Record(
             text().then(_zone_or_customer),
             "customer (each in their own zone) or an IANA zone; by default the shop's.",
         ),
-        "send_time": Key(SEND_TIME, "fixed: at that time (the default)."),
+        "send_time": Key(
+            SEND_TIME,
+            'fixed: at that time (the default); usual_hour: at each customer\'s own; {window: "04:00-06:00"}.',
+        ),
         "spread": Key(duration(), "Spread the messages evenly at random over this long."),
+        "finish_by": Key(
+            text().then(_moment), "Spread so that the last goes before it; later none is sent."
+        ),
         "expires": Key(
             duration(), "Later than this after the due time it is not sent; default 3d."
         ),
     },
-    later=frozenset({"finish_by"}),
     check=_check_schedule,
 ).build(_schedule)
 

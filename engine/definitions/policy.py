@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Literal
 
 from engine.definitions.campaign import Budget, Channel, MessageClass
+from engine.definitions.public_holidays import is_holiday, is_worked
 from engine.definitions.tagging import Tagging
 from engine.definitions.values import Duration, Hours
 from engine.errors import Position
@@ -81,6 +82,18 @@ class QuietDays(Rule):
     channels: frozenset[Channel]
     weekdays: frozenset[int]
     holidays: str | None
+
+    def binds(self, message_class: MessageClass, channel: Channel) -> bool:
+        return message_class in self.classes and (not self.channels or channel in self.channels)
+
+    def holds(self, day: date) -> bool:
+        """Whether this day is quiet. One that is worked instead of another is a day like any, where the rule heeds a
+        country's holidays."""
+        if self.holidays is None:
+            return day.weekday() in self.weekdays
+        if is_holiday(self.holidays, day):
+            return True
+        return day.weekday() in self.weekdays and not is_worked(self.holidays, day)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

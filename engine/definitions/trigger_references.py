@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import time
 
-from engine.definitions.campaign import Campaign, Care, FestiveDays, Trigger
+from engine.definitions.campaign import Campaign, Care, Trigger
 from engine.definitions.membership import FILE as MEMBERSHIP_FILE
 from engine.definitions.membership import Membership
-from engine.definitions.policy import Policy, QuietHours
+from engine.definitions.policy import Policy
 from engine.definitions.report import Report
+from engine.definitions.timing import check_timing
 
 _NOBODY = "nobody can match"
 
@@ -22,7 +22,7 @@ def check_triggers(
 ) -> None:
     """Names that lead nowhere, changes that nobody can make, and messages that expire before they may go."""
     for definition in definitions:
-        _check_hours(definition, policy, report)
+        check_timing(definition, policy, report)
         if not isinstance(definition, Care):
             continue
         trigger = definition.trigger
@@ -77,45 +77,3 @@ def _check_tag(trigger: Trigger, policy: Policy, report: Report) -> None:
     for value in asked.get("value", ()):
         if value not in known:
             report.unknown(trigger.position, f"value of {dimension}", value, known, "unknown-tag")
-
-
-def _check_hours(definition: Campaign | Care, policy: Policy, report: Report) -> None:
-    """What is due at a fixed time of the customer's day within quiet hours, and expires before they end."""
-    at, lifetime = _time_of_day(definition)
-    if at is None or definition.message_class == "transactional":
-        return
-    for step in definition.steps:
-        quiet = [_quiet_until(at, channel, policy) for channel in step.channels]
-        waits = [found for found in quiet if found is not None]
-        if waits and len(waits) == len(quiet) and all(wait > lifetime for wait, _ in waits):
-            hours = min(waits, key=lambda found: found[0])[1]
-            message = (
-                f"nobody would ever get it: at {at:%H:%M} {hours.channel} is quiet"
-                f" ({hours.hours}, {hours.position}), and it expires before that ends"
-            )
-            place = definition.trigger if isinstance(definition, Care) else definition.schedule
-            report.error(place.position, message, "bad-value")
-
-
-def _time_of_day(definition: Campaign | Care) -> tuple[time | None, int]:
-    """The customer's time of day at which it is always due, where there is one; and how long it lives, in seconds."""
-    schedule = definition.schedule
-    if schedule is not None:
-        if not schedule.per_customer or schedule.spread is not None:
-            return None, 0
-        recurs = schedule.recurs
-        if isinstance(recurs, FestiveDays):
-            return recurs.time, schedule.expires.seconds
-        return schedule.at.time() if schedule.at else None, schedule.expires.seconds
-    assert isinstance(definition, Care)
-    return definition.trigger.time, definition.trigger.grace.seconds
-
-
-def _quiet_until(at: time, channel: str, policy: Policy) -> tuple[int, QuietHours] | None:
-    """Seconds until the channel's quiet hours end, where they hold at that time."""
-    for quiet in policy.quiet_hours:
-        if quiet.channel == channel and quiet.hours.holds(at):
-            end = quiet.hours.end
-            minutes = (end.hour * 60 + end.minute - at.hour * 60 - at.minute) % (24 * 60)
-            return minutes * 60, quiet
-    return None

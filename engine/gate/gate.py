@@ -133,12 +133,16 @@ class _Batch:
 
 def _expired(candidate: Candidate, version: Version) -> Skip:
     definition = version.definition
-    key = "schedule.expires" if isinstance(definition, Campaign) else "trigger.grace"
     evidence = {
         "due_at": candidate.due_at.isoformat(),
         "not_after": candidate.not_after.isoformat(),
     }
-    return Skip(Because("expired", of_definition(definition, key), evidence))
+    if not isinstance(definition, Campaign):
+        return Skip(Because("expired", of_definition(definition, "trigger.grace"), evidence))
+    lifetime = definition.schedule.expires.delta
+    if definition.schedule.finish_by is not None and candidate.not_after - candidate.due_at < lifetime:  # fmt: skip
+        return Skip(Because("finished", of_definition(definition, "schedule.finish_by"), evidence))
+    return Skip(Because("expired", of_definition(definition, "schedule.expires"), evidence))
 
 
 @dataclass(frozen=True, slots=True)

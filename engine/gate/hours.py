@@ -5,14 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from engine.clock import from_local
 from engine.definitions.campaign import Channel, MessageClass
 from engine.definitions.policy import Override, Policy, QuietDays, QuietHours
-from engine.definitions.public_holidays import is_holiday, is_worked
 from engine.definitions.values import Hours
 from engine.gate.candidates import Candidate
 from engine.gate.decision import Because, Defer, Skip, of_policy
@@ -102,7 +101,7 @@ class Quiet:
         override, edge = self.overrides.at(moment)
         local = moment.astimezone(self.zone)
         for day in self._days(override):
-            if is_quiet_day(day, local.date()):
+            if day.holds(local.date()):
                 end = _midnight_after(local, self.zone)
                 return Closed(day, min(end, edge or end), _whose(day, override))
         for rule in self._hours(override):
@@ -130,7 +129,7 @@ class Quiet:
     def _days(self, override: Override | None) -> Sequence[QuietDays]:
         if override is None or override.quiet_days is None:
             return self.days
-        return days_binding(override.quiet_days, self.message_class, self.channel)
+        return [day for day in override.quiet_days if day.binds(self.message_class, self.channel)]
 
 
 def quiet_of(
@@ -140,33 +139,12 @@ def quiet_of(
     if message_class == "transactional":
         return None
     hours = tuple(rule for rule in policy.quiet_hours if rule.channel == channel)
-    days = days_binding(policy.quiet_days, message_class, channel)
+    days = tuple(rule for rule in policy.quiet_days if rule.binds(message_class, channel))
     changed = any(one.quiet_hours or one.quiet_days for one in policy.calendar)
     if not (hours or days or changed):
         return None
     zone = zone_of(timezone, policy.timezone)
     return Quiet(hours, days, overrides_of(policy), message_class, channel, zone)
-
-
-def days_binding(
-    rules: Iterable[QuietDays], message_class: MessageClass, channel: Channel
-) -> tuple[QuietDays, ...]:
-    """Those that bind messages of this class on this channel."""
-    return tuple(
-        rule
-        for rule in rules
-        if message_class in rule.classes and (not rule.channels or channel in rule.channels)
-    )
-
-
-@lru_cache(maxsize=4096)
-def is_quiet_day(rule: QuietDays, day: date) -> bool:
-    """A weekend day that is worked instead of another is a day like any, where the rule heeds a country's holidays."""
-    if rule.holidays is None:
-        return day.weekday() in rule.weekdays
-    if is_holiday(rule.holidays, day):
-        return True
-    return day.weekday() in rule.weekdays and not is_worked(rule.holidays, day)
 
 
 class QuietTimes:

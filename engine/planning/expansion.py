@@ -32,6 +32,7 @@ from engine.definitions import regions
 from engine.definitions.campaign import Care, Schedule
 from engine.definitions.policy import Policy
 from engine.definitions.trees import tops_of
+from engine.planning.due_times import due_times, zone_times
 from engine.planning.local_time import DAY, local_seconds
 from engine.planning.occurrences import Occurrence, occurrences
 from engine.planning.rows import chunks, delivery_rows, insert_in_chunks, insert_rows
@@ -168,9 +169,8 @@ def _is_ranked(version: Version) -> bool:
 def _everybodys_rows(
     version: Version, schedule: Schedule, scope: Scope, run: Any, when: Occurrence
 ) -> Select[Any]:
-    rows = [(zone, int(moment.timestamp())) for zone, moment in sorted(when.due.items())]
-    zones = values(column("zone", Text), column("due", BigInteger)).data(rows).cte("zones")
-    moment = zones.c.due + _jitter(version.definition.id, schedule)
+    zones = zone_times(schedule, when)
+    times = due_times(version.definition.id, schedule, when, zones)
     return (
         delivery_rows(
             version,
@@ -179,24 +179,13 @@ def _everybodys_rows(
             anchor=literal(when.text, Text),
             order_id=cast(null(), BigInteger),
             event_id=cast(null(), BigInteger),
-            due=moment,
-            lifetime=schedule.expires.seconds,
+            due=times.due,
+            not_after=times.not_after,
             now=scope.now,
         )
         .select_from(PEOPLE.join(zones, zones.c.zone == zone_of_customer(scope.policy)))
         .where(matches(version.definition.audience, scope))
     )
-
-
-def _jitter(name: str, schedule: Schedule) -> ColumnElement[int]:
-    """A stable share of `spread` per customer and campaign (Knuth's multiplicative hash), in seconds."""
-    spread = schedule.spread
-    if spread is None or spread.seconds == 0:
-        return literal(0, BigInteger)
-    seed = sum(ord(letter) * 31**place for place, letter in enumerate(name)) % 2**31
-    mixed = (cast(customers.c.id, BigInteger) * 2_654_435_761 + seed) % 2**32
-    share: ColumnElement[int] = mixed % spread.seconds
-    return share
 
 
 def _expand_care(
@@ -230,7 +219,7 @@ def _expand_care(
         order_id=found.c.order_id,
         event_id=found.c.event_id,
         due=found.c.due,
-        lifetime=care.trigger.grace.seconds,
+        not_after=found.c.due + care.trigger.grace.seconds,
         now=now,
     )
     of_their_day = people.join(of_day, of_day.c.day == found.c.day)

@@ -17,6 +17,7 @@ from engine.definitions.campaign import FestiveDays, Schedule
 from engine.definitions.cron import Cron
 from engine.planning.due import Span
 from engine.planning.festivals import days_between
+from engine.planning.send_time import finishes, first_and_last
 
 _SLACK = timedelta(days=2)  # no zone is further than this from UTC, a day's rounding included
 _FAR = timedelta(days=366 * 8 + 31)
@@ -28,21 +29,24 @@ _WEEKS = timedelta(days=62)
 class Occurrence:
     """`text` is the run's key and every delivery's anchor: its format never changes, or people would get it again.
 
-    `due`: zone → moment (UTC); a zone for which a DST change made this one with the occurrence before is left out.
+    `due`: zone → the schedule's time (UTC); a zone for which a DST change made this one with the occurrence before is left
+    out. `finish`: zone → `finish_by`. `day`: its date, for what goes by the customer's clock.
     """
 
     text: str
     due: Mapping[str, datetime]
+    day: date
+    starts_at: datetime  # when the first customer is due (UTC)
+    ends_at: datetime  # when the last one is, `spread` aside
+    finish: Mapping[str, datetime]
 
-    @property
-    def starts_at(self) -> datetime:
-        """When the first customer is due (UTC)."""
-        return min(self.due.values())
-
-    @property
-    def ends_at(self) -> datetime:
-        """When the last one is, `spread` aside."""
-        return max(self.due.values())
+    @classmethod
+    def of(
+        cls, schedule: Schedule, text: str, day: date, due: Mapping[str, datetime], shop_zone: str
+    ) -> Occurrence:
+        """With all that the schedule says of it."""
+        first, last = first_and_last(schedule, day, due)
+        return cls(text, due, day, first, last, finishes(schedule, shop_zone, due))
 
 
 def occurrences(
@@ -85,11 +89,14 @@ def occurrence(schedule: Schedule, shop_zone: str, zones: Iterable[str] = ()) ->
     `at:2026-11-09T10:00+08:00`, or without an offset where it means every customer's own ten o'clock.
     """
     names = {*zones, shop_zone}
-    if schedule.fixed is not None:
-        return Occurrence(f"at:{_minutes(schedule.at_text)}", dict.fromkeys(names, schedule.fixed))
     assert schedule.at is not None
-    due = _due(schedule, schedule.at, shop_zone, names)
-    return Occurrence(f"at:{_text(schedule, schedule.at, shop_zone)}", due)
+    if schedule.fixed is not None:
+        due = dict.fromkeys(names, schedule.fixed)
+        text = _minutes(schedule.at_text)
+    else:
+        due = _due(schedule, schedule.at, shop_zone, names)
+        text = _text(schedule, schedule.at, shop_zone)
+    return Occurrence.of(schedule, f"at:{text}", schedule.at.date(), due, shop_zone)
 
 
 def _recurring(
@@ -102,7 +109,8 @@ def _recurring(
         once = {zone: moment for zone, moment in due.items() if last.get(zone) != moment}
         last = due
         if once:
-            yield Occurrence(label or f"cron:{_text(schedule, wall, shop_zone)}", once)
+            text = label or f"cron:{_text(schedule, wall, shop_zone)}"
+            yield Occurrence.of(schedule, text, wall.date(), once, shop_zone)
 
 
 def _walls(

@@ -51,11 +51,11 @@ def delivery_rows(
     order_id: ColumnElement[Any],
     event_id: ColumnElement[Any],
     due: ColumnElement[Any],
-    lifetime: int,
+    not_after: ColumnElement[Any],
     now: datetime,
 ) -> Select[Any]:
-    """The SELECT of planned deliveries of a version's first step; `due` in UTC seconds since 1970, `lifetime` in
-    seconds from then on. The caller adds FROM and WHERE."""
+    """The SELECT of planned deliveries of a version's first step; `due` and `not_after` in UTC seconds since
+    1970. The caller adds FROM and WHERE."""
     definition = version.definition
     due_at = from_epoch_seconds(due)
     return select(
@@ -73,7 +73,7 @@ def delivery_rows(
         literal(State.PLANNED.value, Text),
         due_at,
         due_at,
-        from_epoch_seconds(due + lifetime),
+        from_epoch_seconds(not_after),
         literal(0, BigInteger),
         literal(0, BigInteger),
         literal(0, BigInteger),

@@ -82,3 +82,13 @@ def _offset(info: ZoneInfo, moment: datetime) -> int:
     offset = moment.astimezone(info).utcoffset()
     assert offset is not None
     return int(offset.total_seconds())
+
+
+def offsets_between(name: str, low: datetime, high: datetime) -> tuple[int, int, int]:
+    """(offset before, moment of the change, offset after) of a zone within a few days, in seconds; without a change the
+    moment is one that never comes."""
+    info = ZoneInfo(name)
+    before, after = _offset(info, low), _offset(info, high)
+    if before == after:
+        return before, 2**40, after
+    return before, _instant_of_change(info, low, high), after
