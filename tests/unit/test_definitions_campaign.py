@@ -229,6 +229,45 @@ def test_a_part_of_the_wider_design_is_refused_by_name(old: str, new: str, key: 
     assert problem.endswith(f"`{key}` is not supported yet [not-supported]")
 
 
+NIGHT = 'quiet_hours: {sms: "20:00-08:00"}\n'
+TEXT = "steps: [{sms: {template: winback, max_parts: 1}}]"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "policy", "told"),
+    [
+        ('{at: "2026-11-09T21:00", expires: 2h}', NIGHT, "nobody would ever get it: at 21:00 sms is quiet (20:00-08:00, policy.yaml:1:15)"),
+        ('{cron: "0 21 * * mon", expires: 2h}', NIGHT, "nobody would ever get it: at 21:00"),
+        ('{at: "2026-11-09T10:00", send_time: {window: "04:00-06:00"}}', NIGHT, "the window 04:00-06:00 never opens: sms is quiet all the while"),
+        ('{at: "2026-11-07T10:00", expires: 1d}', "quiet_days: [{weekdays: [sat, sun]}]\n", "nobody would ever get it: at 10:00 sms is quiet (policy.yaml:1:14)"),
+        ('{at: "2026-11-09T10:00", finish_by: "2026-11-09T10:00"}', "", "it finishes at 2026-11-09 10:00, before it starts"),
+        ('{at: "2026-11-09T10:00", spread: 4h, finish_by: "2026-11-09T13:00"}', "", "nothing may go after it"),
+        ('{at: "2026-11-09T10:00+08:00", finish_by: "2026-11-09T13:00"}', "", "both with an offset, or both without"),
+        ('{cron: "0 10 * * *", finish_by: "2026-11-09T13:00"}', "", "`finish_by` is one moment and goes with `at`"),
+        ('{cron: "0 9,10 * * *", send_time: usual_hour}', "", "comes several times a day"),
+        ('{at: "2026-11-09T10:00+08:00", send_time: usual_hour}', "", "one instant for everybody"),
+        ('{at: "2026-11-09T10:00", spread: 1h, send_time: {window: "10:00-11:00"}}', "", "leave out `spread`"),
+        ('{at: "2026-11-09T10:00", finish_by: "2026-11-09T11:00", send_time: {window: "12:00-13:00"}}', "", "opens at 2026-11-09 12:00, when all must have gone"),
+        ('{at: "2026-11-09T10:00"}', "budget: [{amount: 0.01, per: month}]\n", "not one message fits: sms costs up to 0.045"),
+        ('{at: "2026-11-09T21:00", expires: 2h}', NIGHT + 'calendar: [{name: a, from: 2026-11-01, to: 2026-11-12, quiet_hours: {sms: "23:00-08:00"}}]\n', ""),
+        ('{at: "2026-11-09T21:00", expires: 12h}', NIGHT, ""),
+        ('{at: "2026-11-09T10:00", timezone: customer, send_time: usual_hour, spread: 4h, finish_by: "2026-11-09T22:00"}', NIGHT, ""),
+    ],
+)  # fmt: skip
+def test_what_can_never_go_as_it_is_written_is_refused(
+    schedule: str, policy: str, told: str
+) -> None:
+    source = (
+        f"kind: campaign\nclass: marketing\nschedule: {schedule}\naudience: {{all: []}}\n{TEXT}\n"
+    )
+    files = {"campaigns/x.yaml": source, "templates/sms/winback.txt.j2": "", "policy.yaml": policy}
+    definitions, found = check(
+        {path: text for path, text in files.items() if text or ".j2" in path}
+    )
+    assert (definitions is None) == bool(told), found
+    assert not told or any(told in str(each) for each in found), found
+
+
 def test_a_second_step_is_refused() -> None:
     (problem,) = problems(SHORT.replace("}}]", "}}, {id: b, sms: {template: winback}}]"))
     assert problem == "5:52: more than one step is not supported yet [not-supported]"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import time
+from datetime import date, time
 from decimal import Decimal
 
 import pytest
 
 from engine.definitions.loader import check, load_policy
-from engine.definitions.policy import Bands, Policy, Prices
+from engine.definitions.policy import Bands, Policy, Prices, WarmUp
 from engine.definitions.values import Duration, Hours
 from engine.errors import DefinitionsError, Position
 
@@ -41,6 +41,13 @@ frequency:
 volume:
   - {channel: email, domain: QQ.com, max: 20, per: 1s}
   - {max: 50000, per: 1d, class: [marketing, transactional]}
+quiet_days:
+  - {class: [marketing, care], channel: sms, weekdays: [sat, sun], holidays: CN}
+budget:
+  - {amount: 3000.50, per: month, channel: sms, overflow: defer}
+calendar:
+  - {name: late, from: "2026-12-01", to: "2026-12-01", quiet_days: []}
+  - {name: double11, from: "2026-11-01", to: "2026-11-12", quiet_hours: {sms: "23:00-08:00"}, frequency_factor: 2.5}
 overflow: skip
 consent: {unknown: {email: {marketing: true}, sms: {care: false}}}
 """
@@ -115,6 +122,30 @@ def test_rules_keep_their_place_and_their_text_as_written() -> None:
     assert second.text in FULL
 
 
+def test_quiet_days_budgets_and_exceptions_arrive() -> None:
+    policy = load_policy({"policy.yaml": FULL})
+    (days,) = policy.quiet_days
+    assert (days.classes, days.channels) == ({"marketing", "care"}, {"sms"})
+    assert (days.weekdays, days.holidays) == ({5, 6}, "CN")
+    (month,) = policy.budget
+    assert (month.budget.millionths, month.budget.monthly) == (3_000_500_000, True)
+    assert (month.classes, month.overflow) == ({"marketing", "care"}, "defer")
+    double11, late = policy.calendar  # in the order of their days
+    assert (double11.first, double11.last) == (date(2026, 11, 1), date(2026, 11, 12))
+    assert (double11.frequency_factor, double11.quiet_days) == (Decimal("2.5"), None)
+    assert (double11.position.line, double11.quiet_hours[0].text) == (36, 'sms: "23:00-08:00"')
+    assert late.quiet_days == ()
+
+
+def test_senders_providers_and_warm_ups_arrive() -> None:
+    (rule,) = load_policy({"policy.yaml": (
+        "volume: [{sender: Hi@Shop.example, provider: relay-1, max: 5000, per: 1d, overflow: skip,"
+        " warm_up: {start: 500, double_every: 2d}}]\n"
+    )}).volume  # fmt: skip
+    assert (rule.sender, rule.provider, rule.overflow) == ("hi@shop.example", "relay-1", "skip")
+    assert rule.warm_up == WarmUp(500, 2)
+
+
 def test_volume_rules_arrive() -> None:
     domain, daily = load_policy({"policy.yaml": FULL}).volume
     assert (domain.channel, domain.domain, domain.maximum) == ("email", "qq.com", 20)
@@ -164,6 +195,21 @@ def test_volume_rules_arrive() -> None:
         ("consent: {unknown: {email: {marketing: yes}}}", "'yes' stands where true or false is expected"),
         ("consent: {unknown: {email: {news: true}}}", "unknown key 'news'"),
         ("[]", "a list stands where a map"),
+        ("frequency: [{max: 0, per: 1d}]", "a cap of 0 would let nothing through, ever"),
+        ("quiet_days: [{class: marketing}]", "no days: `weekdays` or `holidays` is missing"),
+        ("quiet_days: [{weekdays: [mon, tue, wed, thu, fri, sat, sun]}]", "all seven days are quiet"),
+        ("quiet_days: [{holidays: XX}]", "'XX' is no country whose holidays are known"),
+        ("calendar: [{name: a, from: 2026-11-05, to: 2026-11-01, volume_factor: 2}]", "1:40: it ends on 2026-11-01, before it begins on 2026-11-05"),
+        ("calendar: [{name: a, from: 2026-11-05, to: 2026-11-06}]", "it changes nothing"),
+        ("calendar: [{name: a, from: 2026-11-05, to: 2026-11-06, volume_factor: 0}]", "a factor of 0 would let nothing through"),
+        ("calendar: [{name: a, from: 2026-11-05, to: 2026-11-06, volume_factor: 2}, {name: b, from: 2026-11-06, to: 2026-11-06, quiet_days: []}]", "b begins on 2026-11-06, when a still holds (policy.yaml:1:12): two exceptions on one day"),
+        ("frequency: [{max: 1, per: 1d}]\ncalendar: [{name: a, from: 2026-11-05, to: 2026-11-06, frequency_factor: 0.5}]", "2:12: a: 0.5 times a maximum of 1 (policy.yaml:1:13) is less than one message"),
+        ("volume: [{max: 9, per: 1h, warm_up: {start: 5, double_every: 1d}}]", "a warm-up is a cap a day: write per: 1d instead of 1h"),
+        ("volume: [{max: 9, per: 1d, warm_up: {start: 9, double_every: 1d}}]", "there is nothing to double"),
+        ("volume: [{max: 9, per: 1d, warm_up: {start: 2, double_every: 12h}}]", "12h is not in days"),
+        ("volume: [{max: 9, per: 1d, channel: sms, sender: a@b.example}]", "text messages have no sender's address"),
+        ("budget: [{amount: 0, per: month}]", "a budget of 0 would let nothing go, ever"),
+        ("budget: [{amount: 5, per: month, currency: EUR}]", "a budget in EUR, and prices in CNY"),
     ],
 )  # fmt: skip
 def test_each_mistake_is_told_in_its_own_words(written: str, problem: str) -> None:
