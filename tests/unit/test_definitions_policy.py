@@ -133,7 +133,7 @@ def test_quiet_days_budgets_and_exceptions_arrive() -> None:
     double11, late = policy.calendar  # in the order of their days
     assert (double11.first, double11.last) == (date(2026, 11, 1), date(2026, 11, 12))
     assert (double11.frequency_factor, double11.quiet_days) == (Decimal("2.5"), None)
-    assert (double11.position.line, double11.quiet_hours[0].text) == (36, 'sms: "23:00-08:00"')
+    assert (double11.position.line, double11.quiet_hours[0].text) == (35, 'sms: "23:00-08:00"')
     assert late.quiet_days == ()
 
 
