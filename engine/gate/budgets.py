@@ -20,10 +20,10 @@ from engine.clock import from_local
 from engine.definitions.budget_file import MILLION
 from engine.definitions.campaign import Budget, Campaign, Care, Channel, Step
 from engine.definitions.policy import BudgetRule, Overflow, Policy
+from engine.definitions.quiet import Opening
 from engine.definitions.spending import binding, costs, parts_at_most
 from engine.gate.candidates import Candidate, Catalog, Version
 from engine.gate.decision import Because, Defer, Skip, of_definition, of_policy
-from engine.gate.hours import Opening
 from engine.gate.states import is_committed
 from engine.store.tables import deliveries
 

@@ -1,18 +1,18 @@
-"""The shop's traffic as the database knows it: what counts for a volume rule by now, and when warm-ups began."""
+"""The shop's traffic as the database knows it: what counts for a volume rule by now."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 from sqlalchemy import ColumnElement, Connection, func, select, tuple_
 
 from engine.definitions.campaign import Channel
+from engine.definitions.limits import Limit
 from engine.definitions.policy import VolumeRule
 from engine.gate.candidates import Candidate, Catalog
-from engine.gate.limits import Limit
 from engine.gate.outlets import Outlets
 from engine.gate.states import is_committed
 from engine.gate.volume import (
@@ -26,8 +26,7 @@ from engine.gate.volume import (
     moment_of,
     step_seconds,
 )
-from engine.store.session import insert_ignoring
-from engine.store.tables import deliveries, rate_states
+from engine.store.tables import deliveries
 from engine.store.types import epoch_seconds
 
 
@@ -129,28 +128,3 @@ def _daily(counter: Counter, limit: Limit) -> Daily:
         )
         counts[tomorrow - rule.per.amount + back] = counter.connection.execute(query).scalar_one()
     return Daily(limit, counts)
-
-
-_WARM_UP = "warm_up"
-
-
-def warm_up_key(rule: VolumeRule) -> str:
-    """Under which the start of a rule's warm-up is kept: by what it is about, so that an edited `max` or `start` goes on
-    where it was."""
-    about = (rule.channel, rule.sender, rule.provider, rule.domain, "+".join(sorted(rule.classes)))
-    return ":".join([_WARM_UP, *(part or "any" for part in about)])
-
-
-def begun_warm_ups(connection: Connection, rules: Sequence[VolumeRule]) -> Mapping[str, date]:
-    """The shop's days on which warm-ups were first used, by their keys; no query where no rule has one."""
-    keys = [warm_up_key(rule) for rule in rules if rule.warm_up is not None]
-    if not keys:
-        return {}
-    query = select(rate_states.c.key, rate_states.c.data).where(rate_states.c.key.in_(keys))
-    return {row.key: date.fromisoformat(row.data["start"]) for row in connection.execute(query)}
-
-
-def remember_warm_up(connection: Connection, rule: VolumeRule, day: date, now: datetime) -> None:
-    """Note the day on which a warm-up was first used; one that is known stays."""
-    values = {"key": warm_up_key(rule), "data": {"start": day.isoformat()}, "updated_at": now}
-    connection.execute(insert_ignoring(connection, rate_states, ("key",)).values(**values))

@@ -16,11 +16,11 @@ from zoneinfo import ZoneInfo
 
 from engine.clock import from_local
 from engine.definitions.campaign import Channel, MessageClass
+from engine.definitions.overrides import Overrides, evidence_of, overrides_of
 from engine.definitions.policy import FrequencyRule, Overflow, Override, Policy
+from engine.definitions.quiet import Opening
 from engine.gate.candidates import Candidate
 from engine.gate.decision import Because, Defer, Skip, of_policy
-from engine.gate.hours import Opening
-from engine.gate.overrides import Overrides, evidence_of, overrides_of
 from engine.gate.windows import Item, fullest_window, next_room
 
 FREQUENCY = "frequency"

@@ -13,10 +13,11 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from engine.definitions.campaign import Campaign, Channel
+from engine.definitions.quiet import Opening
 from engine.gate.candidates import Candidate, Catalog, Version
 from engine.gate.decision import Because, Decision, Send, Skip, of_definition
 from engine.gate.history import History, fetch_history
-from engine.gate.hours import Opening, QuietTimes
+from engine.gate.hours import QuietTimes
 from engine.gate.permission import Route, ask_permissions, choose
 from engine.gate.qualification import Again, no_longer_qualified
 from engine.gate.traffic import Traffic

@@ -19,10 +19,10 @@ from sqlalchemy import (
 )
 
 from engine.audience.home import known_zone
+from engine.definitions.quiet import Opening, zone_of
 from engine.gate.candidates import Candidate, Catalog
 from engine.gate.decision import Decision, Defer, Send, Skip
 from engine.gate.frequency import Book, Cap, Caps, Check, Entry, judge
-from engine.gate.hours import Opening, zone_of
 from engine.gate.permission import Route
 from engine.gate.states import is_ahead, is_committed
 from engine.store.among import among, listed, not_among

@@ -15,21 +15,15 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from engine.definitions.campaign import Channel, MessageClass
+from engine.definitions.limits import Limit
+from engine.definitions.overrides import evidence_of
 from engine.definitions.policy import Overflow, Policy, VolumeRule
+from engine.definitions.quiet import Opening
 from engine.gate.budgets import Budgets
 from engine.gate.candidates import Candidate, Catalog
-from engine.gate.counting import (
-    Counter,
-    begun_warm_ups,
-    read_meter,
-    remember_warm_up,
-    warm_up_key,
-)
+from engine.gate.counting import Counter, read_meter
 from engine.gate.decision import Because, Defer, Skip, of_policy
-from engine.gate.hours import Opening
-from engine.gate.limits import Limit
 from engine.gate.outlets import Outlets
-from engine.gate.overrides import evidence_of
 from engine.gate.permission import Route
 from engine.gate.volume import (
     LOOK_AHEAD,
@@ -42,6 +36,7 @@ from engine.gate.volume import (
     microseconds,
     moment_of,
 )
+from engine.store.warm_ups import begun_warm_ups, remember_warm_up, warm_up_key
 
 VOLUME, RATE = "volume", "rate"
 _STALE = timedelta(seconds=60)

@@ -15,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from engine.definitions.campaign import Channel, MessageClass
+from engine.definitions.limits import Limit
 from engine.definitions.policy import VolumeRule
-from engine.gate.limits import Limit
 
 SECOND = 1_000_000
 LOOK_AHEAD = 2 * SECOND

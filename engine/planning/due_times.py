@@ -7,6 +7,7 @@ the first valid moment after it, in an overlap the first.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -21,12 +22,14 @@ from sqlalchemy import (
     cast,
     column,
     literal,
+    select,
 )
 from sqlalchemy.sql.expression import values
 
 from engine.definitions.campaign import Schedule
 from engine.definitions.values import Hours
 from engine.planning.due import number_of, seconds_of
+from engine.planning.finish import UNITS, Piece
 from engine.planning.local_time import DAY
 from engine.planning.occurrences import Occurrence
 from engine.planning.send_time import width_of
@@ -64,22 +67,49 @@ class DueTimes:
     not_after: ColumnElement[Any]
 
 
-def due_times(name: str, schedule: Schedule, when: Occurrence, zones: CTE) -> DueTimes:
-    """Those of each customer, in a query over `customers`, `profiles` and their row of `zones`."""
+def spread_over(found: Mapping[str, Sequence[Piece]]) -> CTE:
+    """The pieces of time of each zone over which a run with a `finish_by` is spread."""
+    names = ("low", "high", "start", "seconds")
+    rows = [
+        (zone, *(getattr(piece, name) for name in names))
+        for zone, mine in sorted(found.items())
+        for piece in mine
+    ]
+    columns: list[ColumnClause[Any]] = [column("zone", Text)]
+    columns += [column(name, BigInteger) for name in names]
+    return values(*columns).data(rows).cte("pieces")
+
+
+def due_times(
+    name: str, schedule: Schedule, when: Occurrence, zones: CTE, pieces: CTE | None = None
+) -> DueTimes:
+    """Those of each customer, in a query over `customers`, `profiles` and their row of `zones`. `pieces`: of a run with a
+    `finish_by`."""
     spread = schedule.spread.seconds if schedule.spread else 0
     base: ColumnElement[Any] = zones.c.due
     if schedule.send_time is not None:
         base = _by_the_customers_clock(name, schedule.send_time, when.day, zones)
     due = base + jitter(name, spread)
-    if schedule.finish_by is None:
+    if schedule.finish_by is None or pieces is None:
         return DueTimes(due, due + schedule.expires.seconds)
-    evenly = zones.c.due + _share(name, zones.c.finish - zones.c.due)
+    evenly = _place_among(name, zones, pieces)
     if schedule.send_time is None and not spread:
         due = evenly
     else:  # whose own hour would come too late has a place among the others
         due = case((due < zones.c.finish, due), else_=evenly)
     last = due + schedule.expires.seconds
     return DueTimes(due, case((last < zones.c.finish, last), else_=zones.c.finish))
+
+
+def _place_among(name: str, zones: CTE, pieces: CTE) -> ColumnElement[Any]:
+    place = _share(name, literal(UNITS, BigInteger))
+    within = (place - pieces.c.low) * pieces.c.seconds // (pieces.c.high - pieces.c.low)
+    return (
+        select(pieces.c.start + within)
+        .where(pieces.c.zone == zones.c.zone, pieces.c.low <= place, place < pieces.c.high)
+        .correlate(zones, customers)
+        .scalar_subquery()
+    )
 
 
 def _by_the_customers_clock(

@@ -32,7 +32,9 @@ from engine.definitions import regions
 from engine.definitions.campaign import Care, Schedule
 from engine.definitions.policy import Policy
 from engine.definitions.trees import tops_of
-from engine.planning.due_times import due_times, zone_times
+from engine.planning.due_times import due_times, spread_over, zone_times
+from engine.planning.finish import day_limits
+from engine.planning.finish import pieces as finish_pieces
 from engine.planning.local_time import DAY, local_seconds
 from engine.planning.occurrences import Occurrence, occurrences
 from engine.planning.rows import chunks, delivery_rows, insert_in_chunks, insert_rows
@@ -41,6 +43,7 @@ from engine.planning.triggers import Span, computed_once, due_rows, zone_of_cust
 from engine.store.catalog import Catalog, Version
 from engine.store.session import Store
 from engine.store.tables import customers, deliveries
+from engine.store.warm_ups import begun_by_rule
 from engine.store.zones import ensure_zones
 
 SHORTEST_HORIZON = timedelta(days=1)
@@ -151,7 +154,8 @@ def _expand_occurrence(
     if run.expanded_at is None or not _is_ranked(version):
         with store.read() as connection:
             scope = with_cuts(connection, definition.audience, scope)
-        query = _everybodys_rows(version, schedule, scope, run, when)
+            pieces = _pieces(connection, version, schedule, scope, when)
+        query = _everybodys_rows(version, schedule, scope, run, when, pieces)
         for low, high in chunks(store):
             with store.write() as connection:
                 made += insert_rows(connection, query.where(customers.c.id.between(low, high)))
@@ -166,11 +170,37 @@ def _is_ranked(version: Version) -> bool:
     return next(iter(tops_of(audience, version.segments)), None) is not None
 
 
+def _pieces(
+    connection: Connection, version: Version, schedule: Schedule, scope: Scope, when: Occurrence
+) -> CTE | None:
+    """The time over which a run that must be finished is spread, in each zone; None for any other."""
+    if schedule.finish_by is None:
+        return None
+    policy, definition = scope.policy, version.definition
+    limits, people = day_limits(policy, definition, begun_by_rule(connection, policy.volume)), 0
+    if limits:
+        everybody = select(func.count()).select_from(PEOPLE)
+        people = connection.execute(
+            everybody.where(matches(definition.audience, scope))
+        ).scalar_one()
+    return spread_over(
+        {
+            zone: finish_pieces(policy, definition, zone, due, when.finish[zone], limits, people)
+            for zone, due in when.due.items()
+        }
+    )
+
+
 def _everybodys_rows(
-    version: Version, schedule: Schedule, scope: Scope, run: Any, when: Occurrence
+    version: Version,
+    schedule: Schedule,
+    scope: Scope,
+    run: Any,
+    when: Occurrence,
+    pieces: CTE | None,
 ) -> Select[Any]:
     zones = zone_times(schedule, when)
-    times = due_times(version.definition.id, schedule, when, zones)
+    times = due_times(version.definition.id, schedule, when, zones, pieces)
     return (
         delivery_rows(
             version,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+import pytest
 from sqlalchemy import delete, insert, select
 
 from engine.clock import zone_names
+from engine.definitions.loader import load_policy
 from engine.planning.expansion import expand
 from engine.store.session import Store
-from engine.store.tables import customers, definitions, deliveries, profiles, runs
+from engine.store.tables import customers, definitions, deliveries, profiles, rate_states, runs
+from engine.store.warm_ups import warm_up_key
 from tests.shop import LONG_AGO, add_customer, put_in_force
 
 NOW = datetime(2026, 11, 1, 2, 0, tzinfo=UTC)
@@ -33,7 +36,7 @@ steps: [{{id: mail, email: {{subject: 你好, template: hello}}}}]
     }
 
 
-def add(store: Store, usual: dict[str, int | None], zones: dict[str, str] | None = None) -> None:
+def add(store: Store, usual: Mapping[str, int | None], zones: dict[str, str] | None = None) -> None:
     """Customers with their usual hours, who have none where it is None."""
     with store.write() as connection:
         for ref, hour in usual.items():
@@ -45,14 +48,16 @@ def add(store: Store, usual: dict[str, int | None], zones: dict[str, str] | None
 
 
 def expanded(
-    store: Store, schedule: str, now: datetime = NOW
+    store: Store, schedule: str, now: datetime = NOW, policy: str = ""
 ) -> dict[str, tuple[datetime, datetime]]:
     """When each is due, and until when it may go."""
     with store.write() as connection:
         connection.execute(delete(deliveries))
         connection.execute(delete(runs))
         connection.execute(delete(definitions))
-        catalog = put_in_force(connection, files(schedule))
+        catalog = put_in_force(
+            connection, files(schedule) | ({"policy.yaml": policy} if policy else {})
+        )
     expand(store, catalog, now)
     with store.read() as connection:
         query = select(customers.c.ref, deliveries.c.due_at, deliveries.c.not_after).join(
@@ -114,6 +119,31 @@ def test_a_run_that_must_be_finished_is_spread_evenly_and_nothing_may_go_afterwa
         ref: due for ref, (due, _) in evenly.items() if int(ref) % 2
     }
     assert all(last == finish for _, last in usual.values())
+
+
+def test_a_run_that_must_be_finished_leaves_out_the_night_and_what_no_day_can_take(
+    store: Store,
+) -> None:
+    add(store, {f"{number:02}": None for number in range(40)})
+    schedule = '{at: "2026-11-02T16:00", finish_by: "2026-11-04T10:00"}'
+    policy = 'quiet_hours: {email: "20:00-08:00"}\n'
+
+    def days(policy: str) -> list[int]:
+        dues = [
+            due.astimezone(SHANGHAI)
+            for due, _ in expanded(store, schedule, NOW + timedelta(hours=12), policy).values()
+        ]
+        assert all(8 <= due.hour < 20 for due in dues)
+        return [sum(due.day == day for due in dues) for day in (2, 3, 4)]
+
+    assert days(policy) == pytest.approx([9, 27, 4], abs=1)  # 4, 12 and 2 hours are open
+    assert days(policy + "volume: [{max: 20, per: 1d}]\n") == pytest.approx([13, 20, 7], abs=1)
+    ramp = "volume: [{max: 30, per: 1d, warm_up: {start: 8, double_every: 1d}}]\n"
+    with store.write() as connection:
+        key = warm_up_key(load_policy({"policy.yaml": ramp}).volume[0])
+        begun = {"key": key, "data": {"start": "2026-11-02"}, "updated_at": NOW}
+        connection.execute(insert(rate_states).values(**begun))
+    assert days(policy + ramp) == pytest.approx([8, 16, 16], abs=1)
 
 
 def first_valid(wall: datetime, zone: ZoneInfo) -> datetime:

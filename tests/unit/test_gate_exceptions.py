@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from engine.definitions.limits import Limit
 from engine.definitions.policy import WarmUp
 from engine.definitions.public_holidays import is_holiday, is_worked
-from engine.gate.hours import Quiet, quiet_of
-from engine.gate.limits import Limit
+from engine.definitions.quiet import Quiet, quiet_of
 from engine.gate.volume import Daily, Rolling, microseconds, moment_of
 from tests.gate_world import override, policy, quiet, quiet_days, volume
 

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from engine.clock import zone_names
+from engine.definitions.quiet import open_from, zone_of
 from engine.definitions.values import Hours, parse_hours
-from engine.gate.hours import open_from, zone_of
 
 SHANGHAI, BERLIN = ZoneInfo("Asia/Shanghai"), ZoneInfo("Europe/Berlin")
 WINDOWS = ("20:00-08:00", "00:00-06:30", "01:30-02:30", "23:30-00:30", "02:00-03:00", "12:00-11:00")

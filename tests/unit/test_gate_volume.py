@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from engine.definitions.limits import Limit
 from engine.definitions.policy import VolumeRule
-from engine.gate.limits import Limit
 from engine.gate.volume import (
     SECOND,
     Daily,

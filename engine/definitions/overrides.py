@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any
 
 from engine.clock import from_local
-from engine.definitions.policy import Override, Policy
+from engine.definitions.policy import Override, Policy, QuietHours
 
 _DAY = timedelta(days=1)
 
@@ -34,6 +34,14 @@ class Overrides:
         """What holds at this moment, and the moment from which something else does (None: never)."""
         place = bisect_right(self._edges, moment)
         return self._holding[place], self._edges[place] if place < len(self._edges) else None
+
+    def edges(self) -> Sequence[datetime]:
+        """The moments at which something else begins to hold."""
+        return self._edges
+
+    def quiet_hours(self) -> Iterator[QuietHours]:
+        """Those of all of them."""
+        return (rule for one in self._holding if one is not None for rule in one.quiet_hours)
 
     def least(self, maximum: int, factor: Callable[[Override], Any], since: datetime) -> int:
         """The lowest that `maximum` times the factor comes to from a moment on, the plain maximum included."""
