@@ -21,6 +21,7 @@ from engine.delivery.in_hand import BACK_TO_PLANNED
 from engine.delivery.leases import wait_for_admission
 from engine.errors import DefinitionsError, YanshuError
 from engine.foresight.changes import Change, Wanted, compare, fingerprint, wanted
+from engine.foresight.finishing import warn_of_late_finishes
 from engine.foresight.renames import warn_of_renames
 from engine.planning.due import Span
 from engine.planning.expansion import expand
@@ -104,7 +105,10 @@ def apply(
         )
     with store.read() as connection:
         catalog = CatalogReader().read(connection)
-    return Applied(changes, treated, expand(store, catalog, now).deliveries, warnings)
+    planned = expand(store, catalog, now).deliveries
+    with store.read() as connection:
+        late = warn_of_late_finishes(connection, definitions)
+    return Applied(changes, treated, planned, (*warnings, *late))
 
 
 def refuse_broken_templates(definitions: Definitions, settings: Settings) -> None:

@@ -16,18 +16,20 @@ from engine.audience.compiler import PEOPLE, Scope, matches
 from engine.customers.consent import permissions
 from engine.customers.profile import ensure_fresh
 from engine.definitions import regions
-from engine.definitions.campaign import Campaign, Care, Schedule
+from engine.definitions.campaign import Campaign, Care, Channel, Schedule
 from engine.definitions.loader import Definitions
 from engine.foresight.apply import refuse_broken_templates
 from engine.foresight.changes import Change, compare, fingerprint, wanted
 from engine.foresight.renames import warn_of_renames
 from engine.foresight.sample import sms_parts
 from engine.planning.expansion import horizon
+from engine.planning.finish import cannot_finish
 from engine.planning.occurrences import next_occurrence
 from engine.planning.triggers import Span, due_rows
 from engine.settings import Settings
 from engine.store.session import Store
 from engine.store.tables import customers, deliveries
+from engine.store.warm_ups import begun_by_rule
 from engine.store.zones import ensure_zones
 
 FEW = 100
@@ -156,6 +158,11 @@ class _Look:
         reach = self._reach(campaign, query)
         warnings = _campaign_warnings(schedule, when.starts_at, reach, self.now)
         last = when.ends_at + spread
+        if when.finish:
+            last = max(when.finish.values())
+            begun = begun_by_rule(self.connection, policy.volume)
+            span = (when.starts_at, last)
+            warnings += cannot_finish(policy, campaign, *span, reach.by_channel, begun)
         return self._sendings(campaign, reach, when.starts_at, last, already, warnings)
 
     def _care(self, care: Care) -> Sendings:
@@ -226,7 +233,7 @@ class _Look:
 class _Reach:
     """Whom a definition reaches by which channel, as the gate would choose today (caps and hours aside)."""
 
-    by_channel: Counter[str]
+    by_channel: Counter[Channel]
     left_out: Counter[str]
     sample: list[Any]
     people: int = 0
@@ -252,7 +259,7 @@ class _Reach:
             self._place(row, channels, definition.message_class, allowed, now)
 
     def _place(
-        self, row: Any, channels: Sequence[str], message_class: str, allowed: Any, now: datetime
+        self, row: Any, channels: Sequence[Channel], message_class: str, allowed: Any, now: datetime
     ) -> None:
         if row.malicious:
             self.left_out["malicious"] += 1

@@ -177,7 +177,8 @@ def _pieces(
     if schedule.finish_by is None:
         return None
     policy, definition = scope.policy, version.definition
-    limits, people = day_limits(policy, definition, begun_by_rule(connection, policy.volume)), 0
+    begun = begun_by_rule(connection, policy.volume)
+    limits, people = day_limits(policy, definition, begun, when.starts_at), 0
     if limits:
         everybody = select(func.count()).select_from(PEOPLE)
         people = connection.execute(

@@ -43,10 +43,71 @@ def daily_rules(policy: Policy, definition: Definition) -> list[VolumeRule]:
     ]
 
 
-def day_limits(policy: Policy, definition: Definition, begun: Mapping[VolumeRule, date]) -> list[Limit]:  # fmt: skip
+def cannot_finish(
+    policy: Policy,
+    definition: Definition,
+    due: datetime,
+    finish: datetime,
+    by_channel: Mapping[Channel, int],
+    begun: Mapping[VolumeRule, date],
+) -> list[str]:
+    """A sentence for each volume cap that does not let so many messages go between the two moments, on the shop's
+    clock. Never a false alarm: what others send meanwhile is not counted."""
+    told = []
     zone = ZoneInfo(policy.timezone)
+    first = due.astimezone(zone).date()
+    for rule in policy.volume:
+        if (
+            rule.domain
+            or rule.sender
+            or rule.provider
+            or definition.message_class not in _bound(rule)
+        ):
+            continue
+        channels = [one for one in by_channel if rule.channel in (None, one)]
+        people = sum(by_channel[one] for one in channels)
+        limit = Limit.of(rule, zone, policy.calendar, begun.get(rule, first))
+        stretches = [
+            stretch
+            for channel in channels[:1]
+            for stretch in open_time(policy, definition, channel, policy.timezone, due, finish)
+        ]
+        most = _fits(limit, list(by_day(stretches, policy)), policy)
+        if people > most:
+            by = f"{finish.astimezone(zone):%Y-%m-%d %H:%M}"
+            told.append(
+                f"it cannot finish by {by}: {people} messages, and {rule.text} ({rule.position}) lets"
+                f" {most} go until then; {people - most} would be skipped as finished"
+            )
+    return told
+
+
+def _bound(rule: VolumeRule) -> frozenset[str]:
+    ordinary = {"marketing", "care"} | ({"transactional"} if rule.is_rate else set())
+    return rule.classes or frozenset(ordinary)
+
+
+def _fits(limit: Limit, cut: Sequence[tuple[datetime, datetime]], policy: Policy) -> int:
+    """At most how many a rule lets through in these stretches, each of one day of the shop."""
+    rule = limit.rule
+    if rule.per.is_days:
+        days = sorted({_day(start, policy) for start, _ in cut})
+        windows = [days[place : place + rule.per.amount] for place in range(0, len(days), rule.per.amount)]  # fmt: skip
+        return sum(max(limit.on(day) for day in window) for window in windows)
+    return sum(
+        limit.on(_day(start, policy)) * -(-int((end - start).total_seconds()) // rule.per.seconds)
+        for start, end in cut
+    )
+
+
+def day_limits(
+    policy: Policy, definition: Definition, begun: Mapping[VolumeRule, date], due: datetime
+) -> list[Limit]:
+    """The caps a day of a run that begins then; a warm-up that was never used begins with it."""
+    zone = ZoneInfo(policy.timezone)
+    first = due.astimezone(zone).date()
     return [
-        Limit.of(rule, zone, policy.calendar, begun.get(rule))
+        Limit.of(rule, zone, policy.calendar, begun.get(rule, first))
         for rule in daily_rules(policy, definition)
     ]
 
@@ -65,8 +126,8 @@ def pieces(
     `people`: how many share the `limits`. Where nothing is open, all of it.
     """
     channel = definition.steps[0].channels[0]
-    open_time = list(_open(policy, definition, channel, zone, due, finish)) or [(due, finish)]
-    days = [(_day(start, policy), start, end) for start, end in _by_day(open_time, policy)]
+    stretches = list(open_time(policy, definition, channel, zone, due, finish)) or [(due, finish)]
+    days = [(_day(start, policy), start, end) for start, end in by_day(stretches, policy)]
     seconds: dict[int, float] = {}
     for day, start, end in days:
         seconds[day] = seconds.get(day, 0) + (end - start).total_seconds()
@@ -109,7 +170,7 @@ def _most(limits: Iterable[Limit], day: int) -> float:
     return min((limit.on(day) for limit in limits), default=float("inf"))
 
 
-def _open(
+def open_time(
     policy: Policy,
     definition: Definition,
     channel: Channel,
@@ -117,13 +178,14 @@ def _open(
     due: datetime,
     finish: datetime,
 ) -> Iterator[tuple[datetime, datetime]]:
+    """The stretches between a due time and `finish_by` in which nothing keeps it quiet."""
     quiet = quiet_of(policy, definition.message_class, channel, zone)
     if quiet is None:
         return iter([(due, finish)])
     return quiet.stretches(due, finish)
 
 
-def _by_day(
+def by_day(
     stretches: Iterable[tuple[datetime, datetime]], policy: Policy
 ) -> Iterator[tuple[datetime, datetime]]:
     """The stretches, cut at the shop's midnights."""
