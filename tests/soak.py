@@ -22,7 +22,7 @@ FIGURES = {
     "1": Soak(
         "tests/acceptance/test_kill.py", {"YANSHU_KILL_PEOPLE": "10000", "YANSHU_KILLS": "50"}
     ),
-    "10": Soak("tests/integration/test_gate_worlds.py", {"YANSHU_TEST_WORLDS": "8000"}),
+    "10": Soak("tests/integration/test_gate_worlds.py", {"YANSHU_TEST_WORLDS": "5000"}),
     "11": Soak("tests/integration/test_send_time.py", {"YANSHU_TEST_ZONES": "1000"}),
     "13": Soak("tests/unit/test_broken_files.py", {}),
     "14": Soak("tests/integration/test_web_fuzz.py", {"YANSHU_FUZZ_URLS": "1000000"}),

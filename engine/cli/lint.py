@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def find_problems(session: Session) -> list[Problem]:
     """Every problem of the project's files, in file order."""
     from engine.definitions.loader import check
+    from engine.definitions.providers import check_providers
     from engine.rendering.lint import check_templates
 
     try:
@@ -26,7 +27,8 @@ def find_problems(session: Session) -> list[Problem]:
         return list(error.problems)
     definitions, problems = check(files)
     if definitions is not None:
-        return sorted({*problems, *check_templates(definitions, session.settings)})
+        providers = check_providers(definitions.policy, session.settings.providers().values())
+        return sorted({*problems, *providers, *check_templates(definitions, session.settings)})
     sound = _sound_part(files, problems)
     # Of a part only errors count: a template may look unused because the file that uses it was left out.
     templates = check_templates(sound, session.settings) if sound else []

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, case, delete, func, insert, select, true, upd
 
 from engine.definitions.campaign import Campaign, Care
 from engine.definitions.loader import Definitions
+from engine.definitions.providers import check_providers
 from engine.delivery.in_hand import BACK_TO_PLANNED
 from engine.delivery.leases import wait_for_admission
 from engine.errors import DefinitionsError, YanshuError
@@ -112,8 +113,12 @@ def apply(
 
 
 def refuse_broken_templates(definitions: Definitions, settings: Settings) -> None:
-    """Raise DefinitionsError where a template that would be sent does not hold (`lint` judges the others too)."""
-    found = check_templates(definitions, settings, unused=False)
+    """Raise DefinitionsError where a template that would be sent does not hold (`lint` judges the others too), or a rule
+    is about a provider that there is not."""
+    found = [
+        *check_templates(definitions, settings, unused=False),
+        *check_providers(definitions.policy, settings.providers().values()),
+    ]
     errors = [problem for problem in found if problem.severity == "error"]
     if errors:
         raise DefinitionsError(errors)

@@ -63,7 +63,7 @@ from tests.gate_world import (
     volume,
 )
 
-WORLDS = int(os.environ.get("YANSHU_TEST_WORLDS", "200"))
+WORLDS = int(os.environ.get("YANSHU_TEST_WORLDS", "120"))
 STARTS = (
     datetime(2026, 10, 24, 12, 0, tzinfo=UTC),  # Berlin leaves summer time that night
     datetime(2026, 10, 31, 6, 0, tzinfo=UTC),  # the month ends, and New York follows

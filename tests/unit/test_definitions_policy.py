@@ -9,6 +9,7 @@ import pytest
 
 from engine.definitions.loader import check, load_policy
 from engine.definitions.policy import Bands, Policy, Prices, WarmUp
+from engine.definitions.providers import check_providers
 from engine.definitions.values import Duration, Hours
 from engine.errors import DefinitionsError, Position
 
@@ -144,6 +145,12 @@ def test_senders_providers_and_warm_ups_arrive() -> None:
     )}).volume  # fmt: skip
     assert (rule.sender, rule.provider, rule.overflow) == ("hi@shop.example", "relay-1", "skip")
     assert rule.warm_up == WarmUp(500, 2)
+
+
+def test_a_rule_about_a_provider_that_there_is_not_is_an_error() -> None:
+    policy = load_policy({"policy.yaml": "volume: [{provider: smpt, max: 5, per: 1h}]\n"})
+    (problem,) = check_providers(policy, ["smtp", "development"])
+    assert str(problem) == "policy.yaml:1:10: unknown provider 'smpt'; did you mean 'smtp'? [unknown-provider]"  # fmt: skip
 
 
 def test_volume_rules_arrive() -> None:
