@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import update
 
@@ -40,7 +41,7 @@ def test_a_month_is_paid_in_order_of_priority_and_the_rest_waits_for_the_next(st
     urgent = campaign("urgent", priority=90)
     notice = campaign("notice", message_class="transactional")
     shop.knows(urgent, notice)
-    later = {"not_after": NOW + 30 * DAY}
+    later: dict[str, Any] = {"not_after": NOW + 30 * DAY}
     ids = [shop.plans(shop.customer(), **later) for _ in range(2)]
     ids += [shop.plans(shop.customer(), urgent), shop.plans(shop.customer(), notice)]
     decisions = shop.asks(*ids, shop.plans(shop.customer()))
@@ -133,7 +134,7 @@ def test_an_exception_doubles_a_cap_for_its_days_and_says_that_it_did(store: Sto
     shop.rules(frequency=(cap(1, "2d"),), calendar=(wide,))
     customer = shop.customer()
     shop.sent(customer, NOW - HOUR)
-    long = {"not_after": NOW + 9 * DAY}
+    long: dict[str, Any] = {"not_after": NOW + 9 * DAY}
     first, second = shop.asks(shop.plans(customer, **long), shop.plans(customer, **long))
     assert isinstance(first, Send)
     # On the 12th the exception is over, and both of the 10th have left the two days.

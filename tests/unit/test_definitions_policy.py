@@ -126,11 +126,11 @@ def test_rules_keep_their_place_and_their_text_as_written() -> None:
 def test_quiet_days_budgets_and_exceptions_arrive() -> None:
     policy = load_policy({"policy.yaml": FULL})
     (days,) = policy.quiet_days
-    assert (days.classes, days.channels) == ({"marketing", "care"}, {"sms"})
-    assert (days.weekdays, days.holidays) == ({5, 6}, "CN")
+    assert set(days.classes) == {"marketing", "care"} and set(days.channels) == {"sms"}
+    assert set(days.weekdays) == {5, 6} and days.holidays == "CN"
     (month,) = policy.budget
     assert (month.budget.millionths, month.budget.monthly) == (3_000_500_000, True)
-    assert (month.classes, month.overflow) == ({"marketing", "care"}, "defer")
+    assert set(month.classes) == {"marketing", "care"} and month.overflow == "defer"
     double11, late = policy.calendar  # in the order of their days
     assert (double11.first, double11.last) == (date(2026, 11, 1), date(2026, 11, 12))
     assert (double11.frequency_factor, double11.quiet_days) == (Decimal("2.5"), None)

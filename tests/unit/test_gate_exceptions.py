@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -26,7 +27,7 @@ def at(text: str, zone: str = "Asia/Shanghai") -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
 
 
-def asks(timezone: str | None = None, **rules: object) -> Quiet:
+def asks(timezone: str | None = None, **rules: Any) -> Quiet:
     found = quiet_of(policy(**rules), "marketing", "sms", timezone)
     assert found is not None
     return found
@@ -80,7 +81,10 @@ def test_a_weekend_is_left_at_the_customers_midnight_and_a_worked_one_is_no_week
 
 
 def test_quiet_days_and_nights_are_passed_together_and_an_exception_lifts_them() -> None:
-    rules = {"quiet_days": (quiet_days(5, 6),), "quiet_hours": (quiet("sms", "20:00-08:00"),)}
+    rules: dict[str, Any] = {
+        "quiet_days": (quiet_days(5, 6),),
+        "quiet_hours": (quiet("sms", "20:00-08:00"),),
+    }
     assert asks(**rules).opening(at("2026-11-06T21:00")) == at("2026-11-09T08:00")
     lifted = override("lifted", date(2026, 11, 7), date(2026, 11, 7), quiet_days=())
     assert asks(**rules, calendar=(lifted,)).opening(at("2026-11-06T21:00")) == at("2026-11-07T08:00")  # fmt: skip
