@@ -10,11 +10,14 @@ from sqlalchemy import update
 
 from engine.customers.consent import withdraw
 from engine.definitions.policy import WarmUp
+from engine.delivery.dispatch import Dispatcher
 from engine.gate.decision import Defer, Send, Skip
 from engine.gate.outlets import Outlets
 from engine.gate.traffic import Traffic
+from engine.planning.expansion import expand
 from engine.store.session import Store
 from engine.store.tables import deliveries
+from engine.store.warm_ups import begun_warm_ups
 from tests.gate_world import (
     NOW,
     budget,
@@ -27,6 +30,8 @@ from tests.gate_world import (
     volume,
 )
 from tests.integration.test_gate import Shop, reason, until
+from tests.shop import add_customer as shop_customer
+from tests.shop import put_in_force
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 DECEMBER = datetime(2026, 11, 30, 16, tzinfo=UTC)  # its first moment in Shanghai
@@ -187,3 +192,24 @@ def test_overflow_may_be_said_by_each_rule(store: Store) -> None:
     assert isinstance(decisions[0], Skip)
     assert isinstance(decisions[2], Skip)
     assert decisions[2].because.evidence["per"] == "2h"
+
+
+def test_the_day_on_which_a_warm_up_began_is_written_with_the_admission(store: Store) -> None:
+    rules = "volume: [{channel: email, max: 50, per: 1d, warm_up: {start: 2, double_every: 1d}}]\n"
+    sale = (
+        'kind: campaign\nclass: care\nschedule: {at: "2026-11-10T12:00"}\naudience: {all: []}\n'
+        "steps: [{email: {subject: Hi, template: hello}}]\n"
+    )
+    with store.write() as connection:
+        catalog = put_in_force(connection, {"campaigns/sale.yaml": sale, "policy.yaml": rules})
+        for ref in ("a", "b", "c"):
+            shop_customer(connection, ref)
+    expand(store, catalog, NOW)
+    dispatcher = Dispatcher(store, lambda _: None, "test", frozenset({"email"}))
+    assert dispatcher.tick(NOW).admitted == 2
+    with store.read() as connection:
+        found = begun_warm_ups(connection, catalog.policy.volume)
+        assert list(found.values()) == [date(2026, 11, 10)]
+    again = Dispatcher(store, lambda _: None, "after a restart", frozenset({"email"}))
+    dispatcher.resign()
+    assert again.tick(NOW + DAY).admitted == 1
