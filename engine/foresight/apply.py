@@ -109,7 +109,7 @@ def apply(
     planned = expand(store, catalog, now).deliveries
     with store.read() as connection:
         late = warn_of_late_finishes(connection, definitions)
-    return Applied(changes, treated, planned, (*warnings, *late))
+    return Applied(changes, treated, planned, [*warnings, *late])
 
 
 def refuse_broken_templates(definitions: Definitions, settings: Settings) -> None:
