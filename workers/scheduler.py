@@ -20,15 +20,13 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import func, select
 
 from engine.clock import Clock
-from engine.customers.membership_evaluation import ensure_evaluated
-from engine.customers.profile import ensure_fresh
 from engine.customers.wake import read_note, take_note_away
 from engine.delivery.dispatch import Dispatcher, next_look
 from engine.delivery.in_hand import IN_HAND
 from engine.errors import StoreError
 from engine.gate.outlets import outlets
-from engine.planning.expansion import expand, expand_for, horizon
-from engine.planning.runs import close_finished
+from engine.planning.expansion import expand_for, horizon
+from engine.planning.look import look
 from engine.settings import Settings
 from engine.store.catalog import CatalogReader
 from engine.store.session import Store, is_passing, waits_out_an_outage
@@ -101,18 +99,14 @@ class Planner:
         now = clock.now()
         with self.store.read() as connection:
             catalog = self.reader.read(connection)
-        ensure_fresh(self.store, catalog.policy, now)
-        evaluated = ensure_evaluated(self.store, catalog.membership, catalog.policy, now)
-        if evaluated is not None:
-            _log.info("planner.memberships", **asdict(evaluated))
         hour = now.replace(minute=0, second=0, microsecond=0)
         far = self._seen != (catalog, hour)
-        made = expand(self.store, catalog, now, horizon(catalog.policy) if far else NEAR)
+        looked = look(self.store, catalog, now, horizon(catalog.policy) if far else NEAR)
         self._seen = (catalog, hour)
-        with self.store.write() as connection:
-            close_finished(connection, now)
-        if made.total:
-            _log.info("planner.expanded", **made.deliveries)
+        if looked.evaluated is not None:
+            _log.info("planner.memberships", **asdict(looked.evaluated))
+        if looked.expanded.total:
+            _log.info("planner.expanded", **looked.expanded.deliveries)
         self.looked.set()
 
 

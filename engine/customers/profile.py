@@ -47,10 +47,11 @@ _before = Table(
 )
 
 
-def ensure_fresh(store: Store, policy: Policy, now: datetime) -> bool:
+def ensure_fresh(store: Store, policy: Policy, now: datetime, *, is_still: bool = False) -> bool:
     """Refresh everybody if the shop's day or the rules have changed since, or somebody took the mark away.
 
-    Returns whether it had to.
+    `is_still`: no order or click came since the last refresh of everybody, so that habits and affinities, most of the
+    work, stay as they are. Returns whether it had to.
     """
     with store.read() as connection:
         if is_fresh(connection, policy, now):
@@ -59,7 +60,7 @@ def ensure_fresh(store: Store, policy: Policy, now: datetime) -> bool:
         # Another process may have done it while this one waited for the lock.
         if is_fresh(connection, policy, now):
             return False
-        refresh(connection, policy, now)
+        refresh(connection, policy, now, habits=not is_still)
     return True
 
 
@@ -68,13 +69,15 @@ def refresh(
     policy: Policy,
     now: datetime,
     customer_ids: Sequence[int] | None = None,
+    *,
+    habits: bool = True,
 ) -> int:
     """Write the profiles, habits and rules' tags of these customers, or of all, as of `now`; note each changed grade.
 
-    A first evaluation is no change. Returns how many profiles were written.
+    A first evaluation is no change. Without `habits` those stay as they are. Returns how many profiles were written.
     """
     with small_sorters(connection):
-        written = _refresh(connection, policy, now, customer_ids)
+        written = _refresh(connection, policy, now, customer_ids, habits=habits)
     if customer_ids is None:
         mark_fresh(connection, policy, now)
     leave_note(connection, customer_ids, now)
@@ -82,7 +85,12 @@ def refresh(
 
 
 def _refresh(
-    connection: Connection, policy: Policy, now: datetime, customer_ids: Sequence[int] | None
+    connection: Connection,
+    policy: Policy,
+    now: datetime,
+    customer_ids: Sequence[int] | None,
+    *,
+    habits: bool,
 ) -> int:
     parts = [None] if customer_ids is None else list(_chunks(sorted(set(customer_ids))))
     _keep_others_out(connection, parts)
@@ -94,7 +102,8 @@ def _refresh(
     _note_changes(connection, now)
     _before.drop(connection)
     with choosing(connection, customer_ids) as chosen:
-        refresh_habits(connection, policy, now, chosen)
+        if habits:
+            refresh_habits(connection, policy, now, chosen)
         refresh_tags(connection, policy, now, chosen)
     return written
 

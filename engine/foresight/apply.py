@@ -9,11 +9,11 @@ import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Connection, case, delete, func, insert, select, true, update
+from sqlalchemy import Connection, case, delete, func, insert, select, update
 
 from engine.definitions.campaign import Campaign, Care
 from engine.definitions.loader import Definitions
@@ -23,16 +23,16 @@ from engine.delivery.leases import wait_for_admission
 from engine.errors import DefinitionsError, YanshuError
 from engine.foresight.changes import Change, Wanted, compare, fingerprint, wanted
 from engine.foresight.finishing import warn_of_late_finishes
+from engine.foresight.recurring import Dates
 from engine.foresight.renames import warn_of_renames
-from engine.planning.due import Span
 from engine.planning.expansion import expand
-from engine.planning.occurrences import occurrence, occurrences
+from engine.planning.occurrences import occurrence
 from engine.rendering.email import EmailCompiler
 from engine.rendering.lint import check_templates
 from engine.settings import Settings
 from engine.store.catalog import SENDABLE, CatalogReader
 from engine.store.session import Store, insert_ignoring
-from engine.store.tables import OPEN_STATES, State, audit, customers, deliveries, links, runs
+from engine.store.tables import OPEN_STATES, State, audit, deliveries, links, runs
 from engine.store.tables import definitions as versions
 from engine.tokens import Signer
 
@@ -95,7 +95,7 @@ def apply(
         if plan_file is not None:
             _require_same_plan(plan_file, fingerprint(connection, new))
         warnings = warn_of_renames(connection, changes, new)
-        _store_versions(connection, changes, new, settings, now, by)
+        _store_versions(connection, changes, new, git_commit(settings.project), now, by)
         treated = _InFlight(connection, definitions, in_flight, now, allow_rerun).treat(changes)
         _register_links(connection, definitions, settings, new)
         names = [f"{c.what} {c.kind} {c.name}" for c in changes if c.what != "unchanged"]
@@ -110,6 +110,16 @@ def apply(
     with store.read() as connection:
         late = warn_of_late_finishes(connection, definitions)
     return Applied(changes, treated, planned, [*warnings, *late])
+
+
+def rehearse(store: Store, definitions: Definitions, now: datetime, *, by: str) -> None:
+    """Put the files in force where nothing will be sent: without their links, and without a look at the templates. A
+    second run is let through: what comes of it is what one wants to know."""
+    new = wanted(definitions)
+    with store.write() as connection:
+        changes = compare(connection, new)
+        _store_versions(connection, changes, new, None, now, by)
+        _InFlight(connection, definitions, "update", now, allow_rerun=True).treat(changes)
 
 
 def refuse_broken_templates(definitions: Definitions, settings: Settings) -> None:
@@ -155,11 +165,10 @@ def _store_versions(
     connection: Connection,
     changes: Sequence[Change],
     new: Mapping[tuple[str, str], Wanted],
-    settings: Settings,
+    commit: str | None,
     now: datetime,
     by: str,
 ) -> None:
-    commit = git_commit(settings.project)
     for change in changes:
         if change.what == "unchanged":
             continue
@@ -272,36 +281,23 @@ class _InFlight:
         return f"rescheduled to {text.removeprefix('at:')}; {count} deliveries of the old date cancelled"
 
     def _drop_dates(self, change: Change) -> str:
-        """Dates to come that a recurring schedule does not have any more. What went out is no reason to ask: it goes
-        out again and again."""
-        texts = self._recurring_texts(change)
-        if texts is None:
+        """Withdraw what is planned for dates that a recurring schedule does not have any more."""
+        gone = self._dates(change).no_more()
+        if gone is None:
             return ""
-        ahead = (runs.c.definition == change.name) & (runs.c.starts_at > self.now)
-        gone = ahead & runs.c.occurrence.not_in(texts)
         if not self._count(runs, gone & runs.c.state.in_(("open", "blocked"))):
             return ""
         count = self._withdraw(deliveries.c.run_id.in_(select(runs.c.id).where(gone)), RESCHEDULED)
         self._end_runs(gone, RESCHEDULED)
         return f"rescheduled; {count} deliveries of dates that are no more cancelled"
 
-    def _recurring_texts(self, change: Change) -> list[str] | None:
-        """The dates of a recurring schedule as far as runs were ever made; None where the definition has none."""
-        schedule = self._definition(change).schedule
-        if schedule is None or schedule.recurs is None:
-            return None
-        latest = self.connection.execute(
-            select(func.max(runs.c.starts_at)).where(runs.c.definition == change.name)
-        ).scalar_one()
-        span = Span(self.now, max(latest or self.now, self.now) + timedelta(days=2))
+    def _dates(self, change: Change) -> Dates:
         zone = self.definitions.policy.timezone
-        zones = set(self.connection.execute(select(customers.c.timezone).distinct()).scalars())
-        found = occurrences(schedule, zone, {each for each in zones if each}, span)
-        return [one.text for one in found]
+        return Dates(self.connection, self._definition(change), zone, self.now)
 
     def _bring_back(self, change: Change, reason: str) -> str:
         mine = (deliveries.c.definition == change.name) & (deliveries.c.reason == reason)
-        of_run = self._wanted_runs(change)
+        of_run = self._dates(change).wanted()
         cancelled = mine & (deliveries.c.state == State.CANCELLED) & deliveries.c.run_id.in_(of_run)
         count = self.connection.execute(
             update(deliveries)
@@ -315,17 +311,6 @@ class _InFlight:
         )
         return f"{count} deliveries planned again" if count else ""
 
-    def _wanted_runs(self, change: Change) -> Any:
-        definition = self._definition(change)
-        query = select(runs.c.id).where(runs.c.definition == change.name)
-        texts = self._recurring_texts(change)
-        if texts is not None:
-            query = query.where(runs.c.occurrence.in_(texts))
-        elif isinstance(definition, Campaign):
-            text = occurrence(definition.schedule, self.definitions.policy.timezone).text
-            query = query.where(runs.c.occurrence == text)
-        return query
-
     def _repin(self, change: Change) -> str:
         rows = (deliveries.c.definition == change.name) & deliveries.c.state.in_(_NOT_ADMITTED)
         if self.way == "keep":
@@ -335,7 +320,7 @@ class _InFlight:
             return f"{count} planned deliveries cancelled"
         # Rows that nobody has tried are planned anew by the next expansion, at their new time and for the audience
         # that the file names now; a row that was tried keeps its history and only follows the new content.
-        again = self._expanded_again(change)
+        again = self._dates(change).filled_anew()
         of_these = select(runs.c.id).where(runs.c.definition == change.name, again)
         fresh = rows & (deliveries.c.attempts == 0) & deliveries.c.run_id.in_(of_these)
         anew = self.connection.execute(delete(deliveries).where(fresh)).rowcount
@@ -355,12 +340,6 @@ class _InFlight:
             )
         )
         return f"{anew + kept} planned deliveries follow the new version" if anew + kept else ""
-
-    def _expanded_again(self, change: Change) -> Any:
-        """Runs that the next expansion fills anew: of a recurring schedule the dates that it has. One that has begun and
-        is no date of it any more keeps its rows to the end."""
-        texts = self._recurring_texts(change)
-        return true() if texts is None else runs.c.occurrence.in_(texts)
 
     def _pin(self, change: Change) -> dict[str, Any]:
         definition = self._definition(change)
