@@ -14,6 +14,7 @@ import typer.main
 from engine.cli import (
     daemon,
     definitions,
+    foresee,
     insight,
     membership,
     messages,
@@ -71,7 +72,7 @@ def build() -> Any:
         callback=_root,
     )
     for group in (
-        project, definitions, people, tagging, membership, messages, daemon, operate, insight,
+        project, definitions, foresee, people, tagging, membership, messages, daemon, operate, insight,
     ):  # fmt: skip
         group.register(app)
     return typer.main.get_command(app)

@@ -9,7 +9,7 @@ import typer
 
 from engine.cli.context import Session
 from engine.cli.frame import verb
-from engine.errors import EXIT_CHANGES, EXIT_ERROR, EXIT_FINE, Problem, YanshuError
+from engine.errors import EXIT_CHANGES, EXIT_ERROR, EXIT_FINE, Problem
 
 if TYPE_CHECKING:
     from engine.foresight.plan import Plan
@@ -88,11 +88,12 @@ def plan(
 ) -> int:
     """Show what `apply` would change, and who would get what, when."""
     from engine.cli.output import document
+    from engine.cli.writing import write_whole
 
     session = Session.of(ctx)
     made = _make_plan(session)
     if out is not None:
-        _write(out, document(made.as_json()) + "\n")
+        write_whole(out, document(made.as_json()) + "\n")
         session.note(f"kept in {out}; `yanshu apply {out}` makes it so")
     session.answer(made.as_json(), made.as_text)
     return EXIT_CHANGES if detailed_exitcode and made.has_changes else EXIT_FINE
@@ -102,13 +103,6 @@ def _make_plan(session: Session) -> Plan:
     from engine.foresight.plan import make_plan
 
     return make_plan(session.store, session.definitions, session.settings, session.now())
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise YanshuError(f"{path}: {error.strerror}") from error
 
 
 def apply(

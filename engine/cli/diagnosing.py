@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.cli.context import Session
-from engine.errors import YanshuError
+from engine.cli.writing import write_whole
 from engine.insight.diagnosis import Diagnosis, diagnose
 from engine.insight.diagnosis.figures import Goods, Region
 from engine.insight.diagnosis.page import diagnosis_page, frequency_labels, recency_labels
@@ -34,10 +34,7 @@ def as_json(found: Diagnosis) -> dict[str, Any]:
 def write_page(session: Session, found: Diagnosis, path: Path) -> None:
     """The diagnosis as one HTML file."""
     page = diagnosis_page(found, session.settings.shop)
-    try:
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise YanshuError(f"{path}: {error.strerror}") from error
+    write_whole(path, page)
 
 
 def as_text(found: Diagnosis) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from engine.cli.context import Session
+from engine.cli.writing import write_whole
 from engine.errors import YanshuError, did_you_mean
 from engine.insight.funnel import DefinitionReport, Report, report
 from engine.insight.report import as_rows, report_page
@@ -41,10 +42,7 @@ def figures(session: Session, ids: Sequence[str] | None) -> Report:
 def write_page(session: Session, found: Report, path: Path) -> None:
     """The report as one HTML file."""
     page = report_page(found, session.settings.shop, session.zone)
-    try:
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise YanshuError(f"{path}: {error.strerror}") from error
+    write_whole(path, page)
 
 
 def as_text(found: Report) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from statistics import mean
 from typing import Any
 
-from engine.definitions.campaign import Campaign, Care
+from engine.definitions.campaign import Campaign, Care, Step
 from engine.definitions.loader import Definitions
 from engine.errors import RenderingError
 from engine.rendering.context import MessageData, customer_context
@@ -22,12 +22,14 @@ def sms_parts(
     definition: Campaign | Care,
     sample: Sequence[Mapping[str, Any]],
     now: datetime,
+    step: Step | None = None,
 ) -> int:
-    """The parts that one message takes, rounded up from the sample's average; 0 without a sample.
+    """The parts that one message of a step (default: the first) takes, rounded up from the sample's average; 0 without a
+    sample.
 
     A customer for whom the template fails counts as one part here: `lint` and the send path name the failure.
     """
-    step = definition.steps[0]
+    step = definition.steps[0] if step is None else step
     if not sample or step.sms is None:
         return 0
     compiler = SmsCompiler(

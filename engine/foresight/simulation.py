@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, or_, select, update
@@ -17,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, or_, 
 from engine.clock import from_local
 from engine.definitions.campaign import Channel
 from engine.definitions.loader import Definitions
-from engine.delivery.dispatch import MOST_AT_ONCE, Dispatcher
+from engine.delivery.dispatch import Dispatcher
 from engine.delivery.pace import MOST, Pace
 from engine.delivery.pauses import held
 from engine.foresight.apply import rehearse
@@ -132,8 +133,8 @@ class Passage:
                 if tick.decided > tick.admitted:
                     connection.execute(_WAIT_IT_OUT, {"now": moment})
             self.decided += tick.decided
-            if tick.leads and tick.decided < MOST_AT_ONCE:
-                return
+            if tick.leads and not tick.decided:
+                return  # what follows on what was sent is planned by now
 
     def _next_look(self, moment: datetime) -> datetime:
         with self.world.read() as connection:
@@ -160,11 +161,11 @@ def _next_due(connection: Connection, moment: datetime, zone: str) -> datetime |
     """When the gate is next asked: on the grid, so that a thousand moments become one; to the second for what waits for
     a rate, which would else be let through once in a grid; and never on another day than it is due."""
     allowed = held(connection).allows_run()
-    first = connection.execute(_due(allowed), {"now": moment}).scalar()
+    first: datetime | None = connection.execute(_due(allowed), {"now": moment}).scalar()
     if first is None:
         return None
     together = min(_on_grid(first), max(first, next_midnight(first, zone) - timedelta(seconds=1)))
-    paced = connection.execute(_due(allowed, RATE), {"now": moment, "until": together}).scalar()
+    paced: datetime | None = connection.execute(_due(allowed, RATE), {"now": moment, "until": together}).scalar()
     return together if paced is None else min(together, paced)
 
 
@@ -173,7 +174,7 @@ def _on_grid(moment: datetime) -> datetime:
     return moment + (GRID - past) if past else moment
 
 
-def _due(allowed: ColumnElement[bool], reason: str | None = None) -> Select[tuple[datetime]]:
+def _due(allowed: ColumnElement[bool], reason: str | None = None) -> Select[Any]:
     # Run by run, so that each is one look into the index of what is planned.
     next_of_run = (
         select(deliveries.c.next_at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.pages.diagnosis_words import DIAGNOSIS_EN, DIAGNOSIS_ZH
+from engine.pages.future_words import FUTURE_EN, FUTURE_ZH
 
 _ZH = {
     "email": "邮件",
@@ -177,8 +178,8 @@ _EN = {
 }
 
 _WORDS: Mapping[str, Mapping[str, str]] = {
-    "zh": {**_ZH, **DIAGNOSIS_ZH},
-    "en": {**_EN, **DIAGNOSIS_EN},
+    "zh": {**_ZH, **DIAGNOSIS_ZH, **FUTURE_ZH},
+    "en": {**_EN, **DIAGNOSIS_EN, **FUTURE_EN},
 }
 
 
