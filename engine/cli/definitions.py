@@ -20,7 +20,7 @@ SECTION = "Files"
 def register(app: typer.Typer) -> None:
     verb(app, "lint", "yanshu lint", "yanshu lint campaigns/double11.yaml", "yanshu lint --format github", section=SECTION)(lint)  # fmt: skip
     verb(app, "schema", "yanshu schema campaign > campaign.schema.json", section=SECTION)(schema)
-    verb(app, "plan", "yanshu plan", "yanshu plan --out plan.json", section=SECTION)(plan)
+    verb(app, "plan", "yanshu plan", "yanshu plan --out plan.json", "yanshu plan --format markdown --days 14", section=SECTION)(plan)  # fmt: skip
     verb(app, "apply", "yanshu apply", "yanshu apply plan.json --yes", section=SECTION)(apply)
 
 
@@ -85,24 +85,46 @@ def plan(
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="Exit 2 where there is something to apply.")
     ] = False,
+    style: Annotated[
+        Literal["text", "markdown"],
+        typer.Option("--format", help="markdown: for a comment on a pull request."),
+    ] = "text",
+    days: Annotated[
+        int | None,
+        typer.Option(
+            "--days",
+            min=0,
+            max=366,
+            help="How far the caps are played through; default: the longest window of a cap, 0: not.",
+        ),
+    ] = None,
 ) -> int:
-    """Show what `apply` would change, and who would get what, when."""
+    """Show what `apply` would change, who would get what, when, and what each cap takes away."""
     from engine.cli.output import document
     from engine.cli.writing import write_whole
 
     session = Session.of(ctx)
-    made = _make_plan(session)
+    made = _make_plan(session, days)
     if out is not None:
         write_whole(out, document(made.as_json()) + "\n")
         session.note(f"kept in {out}; `yanshu apply {out}` makes it so")
-    session.answer(made.as_json(), made.as_text)
+    session.answer(made.as_json(), made.as_markdown if style == "markdown" else made.as_text)
     return EXIT_CHANGES if detailed_exitcode and made.has_changes else EXIT_FINE
 
 
-def _make_plan(session: Session) -> Plan:
-    from engine.foresight.plan import make_plan
+def _make_plan(session: Session, days: int | None) -> Plan:
+    from datetime import timedelta
 
-    return make_plan(session.store, session.definitions, session.settings, session.now())
+    from engine.cli.simulating import progress
+    from engine.foresight.plan import make_plan
+    from engine.planning.expansion import horizon
+
+    definitions, now = session.definitions, session.now()
+    span = horizon(definitions.policy) if days is None else timedelta(days=days)
+    with progress(session, f"{span.days} days") as told:
+        return make_plan(
+            session.store, definitions, session.settings, now, span=span or None, on_progress=told
+        )
 
 
 def apply(
@@ -124,7 +146,7 @@ def apply(
     session = Session.of(ctx)
     definitions = session.definitions
     if not session.common.yes:
-        session.note(_make_plan(session).as_text())
+        session.note(_make_plan(session, 0).as_text())
         session.confirm("Put this in force?")
     applied = put_in_force(
         session.store,

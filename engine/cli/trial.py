@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-from engine.channels.base import Envelope, Outcome
+from engine.channels.base import Accepted, Envelope, Outcome
 from engine.channels.smtp import send_one
 from engine.cli.context import Session
 from engine.cli.rendered import (
@@ -21,6 +21,7 @@ from engine.customers.addresses import normalise_email, normalise_phone
 from engine.definitions.campaign import Campaign, Care, Step
 from engine.delivery.letters import envelope_sender, message_host
 from engine.errors import ConfigurationError, YanshuError
+from engine.foresight.trials import note_trial
 from engine.rendering.context import MessageData
 from engine.tokens import new_public_id
 
@@ -34,11 +35,19 @@ def send(session: Session, name: str, to: str, ref: str | None, step_id: str | N
     """
     definition, step = find_step(session, name, step_id)
     data = data_of(session, definition, ref) if ref is not None else sample_data(session)
-    if "@" in to:
-        return _email(session, definition, step, data, _normal(normalise_email, to))
-    if not any(letter.isdigit() for letter in to):
+    channel = "email" if "@" in to else "sms"
+    if channel == "email":
+        outcome = _email(session, definition, step, data, _normal(normalise_email, to))
+    elif not any(letter.isdigit() for letter in to):
         raise YanshuError(f"{to!r} is neither an e-mail address nor a phone number")
-    return _sms(session, definition, step, data, _normal(normalise_phone, to))
+    else:
+        outcome = _sms(session, definition, step, data, _normal(normalise_phone, to))
+    if isinstance(outcome, Accepted):
+        note_trial(
+            session.store, session.definitions, definition,
+            channel=channel, by=session.by, now=session.now(),
+        )  # fmt: skip
+    return outcome
 
 
 def _normal(normalise: Callable[[str], str], to: str) -> str:

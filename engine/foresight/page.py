@@ -63,12 +63,17 @@ def _tiles(found: Future, t: Mapping[str, str]) -> list[dict[str, str]]:
     }
     values = {
         "sent": number(found.sent),
-        "cost": f"{found.cost:,.2f} {found.currency}",
+        "cost": f"{found.cost:,.2f}",
         "reached": number(reached),
         "taken": number(sum(one.taken for one in caps)),
     }
     return [
-        {"name": t[f"tile_{key}"], "value": values[key], "more": more[key]} for key in values
+        {
+            "name": t[f"tile_{key}"] + (f" ({found.currency})" if key == "cost" else ""),
+            "value": values[key],
+            "more": more[key],
+        }
+        for key in values
     ]
 
 

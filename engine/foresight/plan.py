@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, func, select
 
@@ -20,8 +19,13 @@ from engine.definitions.campaign import Campaign, Care, Channel, Schedule
 from engine.definitions.loader import Definitions
 from engine.foresight.apply import refuse_broken_templates
 from engine.foresight.changes import Change, compare, fingerprint, wanted
+from engine.foresight.collisions import FEW, Collision, collisions, warnings_of
+from engine.foresight.future import Future
+from engine.foresight.outcome import read_future
 from engine.foresight.renames import warn_of_renames
 from engine.foresight.sample import sms_parts
+from engine.foresight.simulation import Progress, lived_through
+from engine.foresight.trials import untested
 from engine.planning.expansion import horizon
 from engine.planning.finish import cannot_finish
 from engine.planning.occurrences import next_occurrence
@@ -32,8 +36,6 @@ from engine.store.tables import customers, deliveries
 from engine.store.warm_ups import begun_by_rule
 from engine.store.zones import ensure_zones
 
-FEW = 100
-"""Under this many people a campaign is hardly worth its fixed work: the plan says so."""
 SHORT_LEAD = timedelta(days=3)
 """A mailing takes three days and more to prepare."""
 _CHUNK = 10_000
@@ -66,39 +68,67 @@ class Plan:
     horizon: timedelta
     zone: str  # the shop's, in which people are shown times
     warnings: Sequence[str] = ()  # of the changes; those of one sending stand there
+    future: Future | None = None  # None: not played through
 
     @property
     def has_changes(self) -> bool:
         return any(change.what != "unchanged" for change in self.changes)
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "fingerprint": self.fingerprint,
-            "changes": [
-                {"what": c.what, "kind": c.kind, "name": c.name, "file": c.path}
-                for c in self.changes
-                if c.what != "unchanged"
-            ],
-            "warnings": list(self.warnings),
-            "sendings": [_plain(sending) for sending in self.sendings],
-            "currency": self.currency,
-            "timezone": self.zone,
-            "horizon_days": self.horizon.days,
-        }
+        from engine.foresight.plan_text import as_json
+
+        return as_json(self)
 
     def as_text(self) -> str:
-        signs = {"added": "+", "changed": "~", "removed": "-"}
-        lines = [f"{signs[c.what]} {c.kind} {c.name}" for c in self.changes if c.what in signs]
-        lines = lines or ["nothing to change: the files are what is in force"]
-        lines += [f"warning: {warning}" for warning in self.warnings]
-        lines.append("")
-        for sending in self.sendings:
-            lines += _sentences(sending, self)
-        return "\n".join(lines).rstrip()
+        """For people, the caps' part only where the future was played through."""
+        from engine.foresight.plan_text import as_text
+
+        return as_text(self)
+
+    def as_markdown(self) -> str:
+        """For a comment on a pull request."""
+        from engine.foresight.plan_markdown import as_markdown
+
+        return as_markdown(self)
 
 
-def make_plan(store: Store, definitions: Definitions, settings: Settings, now: datetime) -> Plan:
-    """What would happen. Raises DefinitionsError for templates that do not hold; writes nothing but profiles and zones."""
+def make_plan(
+    store: Store,
+    definitions: Definitions,
+    settings: Settings,
+    now: datetime,
+    *,
+    span: timedelta | None = None,
+    on_progress: Progress | None = None,
+) -> Plan:
+    """What would happen; with `span`, after every cap too, played through in a copy of the shop for so long.
+
+    Raises DefinitionsError for templates that do not hold; writes nothing but profiles and zones.
+    """
+    plan = _look_around(store, definitions, settings, now)
+    if span is None:
+        return plan
+    with lived_through(store, definitions, settings, now, span, on_progress) as lived:
+        future = read_future(lived, definitions, settings)
+        return _with_future(plan, definitions, future, collisions(lived, definitions, future))
+
+
+def _with_future(
+    plan: Plan, definitions: Definitions, future: Future, found: list[Collision]
+) -> Plan:
+    """The plan, and on each campaign what the caps do to it."""
+    courses = {course.id: course for course in future.courses}
+    sendings = []
+    for sending in plan.sendings:
+        definition = definitions.sendable()[sending.id]
+        more: list[str] = []
+        if isinstance(definition, Campaign):
+            more += warnings_of(courses[sending.id], definition, future, found)
+        sendings.append(replace(sending, warnings=(*sending.warnings, *more)))
+    return replace(plan, sendings=sendings, future=future)
+
+
+def _look_around(store: Store, definitions: Definitions, settings: Settings, now: datetime) -> Plan:
     refuse_broken_templates(definitions, settings)
     policy = definitions.policy
     ensure_fresh(store, policy, now)
@@ -112,7 +142,8 @@ def make_plan(store: Store, definitions: Definitions, settings: Settings, now: d
         ensure_zones(connection, {*zones, policy.timezone})
     new = wanted(definitions)
     with store.read() as connection:
-        look = _Look(connection, definitions, settings, now, {*zones, policy.timezone})
+        trials = untested(connection, new)
+        look = _Look(connection, definitions, settings, now, {*zones, policy.timezone}, trials)
         changes = compare(connection, new)
         return Plan(
             changes=changes,
@@ -132,6 +163,7 @@ class _Look:
     settings: Settings
     now: datetime
     zones: set[str]
+    untested: Mapping[str, str]
 
     def at(self, definition: Campaign | Care) -> Sendings:
         if definition.schedule is not None:
@@ -157,6 +189,8 @@ class _Look:
         ).scalar_one()
         reach = self._reach(campaign, query)
         warnings = _campaign_warnings(schedule, when.starts_at, reach, self.now)
+        if when.starts_at > self.now and campaign.id in self.untested:
+            warnings.append(self.untested[campaign.id])
         last = when.ends_at + spread
         if when.finish:
             last = max(when.finish.values())
@@ -307,35 +341,3 @@ def _campaign_warnings(
 
 def _moment(epoch: int | None) -> datetime | None:
     return None if epoch is None else datetime.fromtimestamp(int(epoch), UTC)
-
-
-def _plain(sending: Sendings) -> dict[str, Any]:
-    plain = asdict(sending)
-    for key in ("first", "last"):
-        plain[key] = plain[key].isoformat() if plain[key] else None
-    return {**plain, "cost": str(sending.cost), "warnings": list(sending.warnings)}
-
-
-def _sentences(sending: Sendings, plan: Plan) -> list[str]:
-    when = "nothing due"
-    if sending.first and sending.last:
-        first, last = (
-            f"{moment.astimezone(ZoneInfo(plan.zone)):%Y-%m-%d %H:%M}"
-            for moment in (sending.first, sending.last)
-        )
-        when = f"{first} to {last} {plan.zone}"
-    reached = (
-        ", ".join(f"{count} by {name}" for name, count in sending.by_channel.items()) or "nobody"
-    )
-    scope = "" if sending.kind == "campaign" else f" within {plan.horizon.days} days"
-    lines = [
-        f"{sending.kind} {sending.id} ({sending.message_class}): {sending.people} people{scope}, {when}",
-        f"    reaches {reached}; about {sending.cost:.2f} {plan.currency}"
-        + (f" ({sending.sms_parts} SMS parts)" if sending.sms_parts else ""),
-    ]
-    if sending.already:
-        lines.append(f"    {sending.already} of them have it planned or sent already")
-    lines += [
-        f"    left out: {count} {reason}" for reason, count in sorted(sending.left_out.items())
-    ]
-    return lines + [f"    warning: {warning}" for warning in sending.warnings]

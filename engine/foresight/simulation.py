@@ -119,10 +119,17 @@ class Passage:
                 self.on_progress(min((moment - self.start) / (self.end - self.start), 1.0))
 
     def _look(self, moment: datetime) -> None:
-        # A day further than the daemon, which looks again every hour: a place that is held within the longest window
-        # is known all day.
-        reach = horizon(self.catalog.policy) + _DAY
-        look(self.world, self.catalog, moment, reach, is_still=moment > self.start)
+        """Far at first, so that every place that is held within the longest window is known; then what a day of ageing
+        brings along: who enters an audience, changes grade, or joins a run as it begins."""
+        is_first = moment == self.start
+        far = max(horizon(self.catalog.policy), self.end - self.start)
+        look(
+            self.world,
+            self.catalog,
+            moment,
+            (far if is_first else _DAY) + _DAY,
+            is_still=not is_first,
+        )
 
     def _admit(self, moment: datetime) -> None:
         while True:
@@ -165,7 +172,9 @@ def _next_due(connection: Connection, moment: datetime, zone: str) -> datetime |
     if first is None:
         return None
     together = min(_on_grid(first), max(first, next_midnight(first, zone) - timedelta(seconds=1)))
-    paced: datetime | None = connection.execute(_due(allowed, RATE), {"now": moment, "until": together}).scalar()
+    paced: datetime | None = connection.execute(
+        _due(allowed, RATE), {"now": moment, "until": together}
+    ).scalar()
     return together if paced is None else min(together, paced)
 
 

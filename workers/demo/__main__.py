@@ -76,7 +76,7 @@ class Demo:
         morning = ["--now", FIRST_DAY.isoformat()]
         self._yanshu("import", "customers", str(customers), *morning)
         self._yanshu("import", "orders", str(orders), *morning)
-        self._yanshu("plan", *morning)
+        self._yanshu("plan", "--days", str(DAYS), *morning)
         self._yanshu("apply", "--yes", *morning)
 
     def _live_through(self, settings: Settings, station: Station) -> None:
