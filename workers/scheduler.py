@@ -21,6 +21,7 @@ from sqlalchemy import func, select
 
 from engine.clock import Clock
 from engine.customers.wake import read_note, take_note_away
+from engine.delivery.backlog import after_outage
 from engine.delivery.dispatch import Dispatcher, next_look
 from engine.delivery.in_hand import IN_HAND
 from engine.errors import StoreError
@@ -103,6 +104,8 @@ class Planner:
         far = self._seen != (catalog, hour)
         looked = look(self.store, catalog, now, horizon(catalog.policy) if far else NEAR)
         self._seen = (catalog, hour)
+        if late := after_outage(self.store, catalog.policy, now):
+            _log.warning("planner.overdue", late=late)
         if looked.evaluated is not None:
             _log.info("planner.memberships", **asdict(looked.evaluated))
         if looked.expanded.total:

@@ -103,7 +103,7 @@ def resume(
         raise UsageError("--over says how long to spread: it goes with --overdue spread")
     from engine.delivery import control
 
-    session = Session.of(ctx)
+    session, spread = Session.of(ctx), _duration(over)
     return _changed(
         session,
         control.resume(
@@ -112,23 +112,27 @@ def resume(
             by=session.by,
             now=session.now(),
             overdue=overdue or _ask_about_overdue(session, target),
-            over=_duration(over),
+            over=spread,
         ),
     )
 
 
 def _ask_about_overdue(session: Session, target: str) -> Overdue | None:
-    """Ask a person what becomes of a backlog; None where there is none, or nobody to ask (then it is refused)."""
-    from engine.delivery.control import backlog
+    """Show a person the backlog and ask what becomes of it; None where there is none, or nobody to ask (then it is
+    refused)."""
+    from engine.cli.overdue import as_text
+    from engine.delivery.control import DEFAULT_SPREAD, backlog
     from engine.delivery.targets import parse_target
 
     if session.common.yes or not sys.stdin.isatty():
         return None
+    now, over = session.now(), DEFAULT_SPREAD
     with session.store.read() as connection:
-        late = backlog(connection, parse_target(connection, target), session.now())
-    if not late:
+        late = backlog(connection, parse_target(connection, target), now, over)
+    if not late.count:
         return None
-    answer = typer.prompt(f"{late} are overdue: drop, spread or send them?", err=True)
+    typer.echo(as_text(late, now, over, session.zone), err=True)
+    answer = typer.prompt("drop, spread or send them?", err=True)
     if answer not in _OVERDUE:
         raise YanshuError("nothing was changed")
     return cast("Overdue", answer)

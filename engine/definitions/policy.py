@@ -178,6 +178,15 @@ class Prices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Overdue(Rule):
+    """After an outage: what becomes of messages that are late by more than `after`. `over`: of `spread`."""
+
+    after: Duration
+    do: Literal["drop", "spread", "send"]
+    over: Duration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     timezone: str = "Asia/Shanghai"
     grading: Grading = Grading()
@@ -195,5 +204,6 @@ class Policy:
     budget: tuple[BudgetRule, ...] = ()
     overflow: Overflow = "defer"
     calendar: tuple[Override, ...] = ()  # in the order of their days, which never overlap
+    overdue: Overdue | None = None  # None: they are sent as they come
     tagging: Tagging = _NO_TAGS  # from a file of its own
     position: Position = _TOP

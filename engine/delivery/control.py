@@ -18,6 +18,7 @@ from sqlalchemy import (
     update,
 )
 
+from engine.delivery.backlog import Backlog, Way, look_at, treat
 from engine.delivery.in_hand import BACK_TO_PLANNED, IN_HAND
 from engine.delivery.leases import wait_for_admission
 from engine.delivery.targets import Target, parse_target
@@ -26,10 +27,9 @@ from engine.store.session import Store, insert_ignoring
 from engine.store.tables import State, audit, deliveries, pauses, runs
 from engine.store.types import Moment
 
-Overdue = Literal["drop", "spread", "send"]
 FRESH = timedelta(hours=1)
 """A backlog younger than this simply goes on after a resume; an older one needs a decision."""
-_DEFAULT_SPREAD = timedelta(hours=4)
+DEFAULT_SPREAD = timedelta(hours=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,11 @@ def pause(store: Store, target: str, *, by: str, now: datetime) -> Changed:
     )
 
 
-def backlog(connection: Connection, target: Target, now: datetime) -> int:
-    """How many deliveries of the target are overdue by more than an hour."""
-    return connection.execute(select(func.count()).where(_overdue(target, now))).scalar_one()
+def backlog(
+    connection: Connection, target: Target, now: datetime, over: timedelta = DEFAULT_SPREAD
+) -> Backlog:
+    """The deliveries of the target that are overdue by more than an hour."""
+    return look_at(connection, _overdue(target, now), now, over)
 
 
 def resume(
@@ -71,14 +73,14 @@ def resume(
     *,
     by: str,
     now: datetime,
-    overdue: Overdue | None = None,
+    overdue: Way | None = None,
     over: timedelta | None = None,
 ) -> Changed:
     """Let a target go on. Raises YanshuError where a backlog older than an hour needs a decision."""
     with store.write() as connection:
         wait_for_admission(connection)
         aim = parse_target(connection, target)
-        late = backlog(connection, aim, now)
+        late = backlog(connection, aim, now).count
         if late and overdue is None:
             raise YanshuError(
                 f"{late} deliveries of {aim.text} are overdue by more than an hour:"
@@ -88,9 +90,11 @@ def resume(
         unblocked = _unblock(connection, aim)
         if not was_paused and not unblocked:
             raise YanshuError(f"{aim.text} is neither paused nor blocked")
-        count = (
-            _treat_overdue(connection, aim, overdue, over or _DEFAULT_SPREAD, now) if late else 0
-        )
+        evidence = {"resumed": aim.text, "by": by, "do": overdue}
+        count = treat(
+            connection, _overdue(aim, now), overdue or "send", over or DEFAULT_SPREAD, now,
+            rule={}, evidence=evidence,
+        )  # fmt: skip
         _look_now(connection, aim, now)
         _audit(connection, "resume", aim, by, now, {"overdue": overdue, "count": count})
     done = {"drop": "dropped", "spread": "spread out", "send": "sent as they come"}
@@ -213,35 +217,6 @@ def _unblock(connection: Connection, target: Target) -> int:
     return connection.execute(
         update(runs).where(which, runs.c.state == "blocked").values(state="open", reason=None)
     ).rowcount
-
-
-def _treat_overdue(
-    connection: Connection, target: Target, overdue: Overdue | None, over: timedelta, now: datetime
-) -> int:
-    rows = _overdue(target, now)
-    if overdue == "drop":
-        return connection.execute(
-            update(deliveries)
-            .where(rows)
-            .values(state=State.SKIPPED.value, reason="overdue", ended_at=now)
-        ).rowcount
-    ids = (
-        connection.execute(
-            select(deliveries.c.id)
-            .where(rows)
-            .order_by(deliveries.c.priority.desc(), deliveries.c.due_at)
-        )
-        .scalars()
-        .all()
-    )
-    if overdue == "spread":
-        for place, number in enumerate(ids):
-            connection.execute(
-                update(deliveries)
-                .where(deliveries.c.id == number)
-                .values(next_at=now + over * (place / len(ids)), reason="spread after a pause")
-            )
-    return len(ids)
 
 
 def _look_now(connection: Connection, target: Target, now: datetime) -> None:
