@@ -64,7 +64,7 @@ def delivery(
 
     session = Session.of(ctx)
     with session.store.read() as connection:
-        found = explain_delivery(connection, which, session.now())
+        found = explain_delivery(connection, which, session.now(), session.settings.channels())
     session.answer(found.as_json(), lambda: found.as_text(session.zone))
     return EXIT_FINE
 

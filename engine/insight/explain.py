@@ -9,7 +9,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from engine.definitions.campaign import Channel
 from engine.errors import YanshuError
+from engine.insight.foreseen import as_text as foreseen_text
+from engine.insight.foreseen import foreseen
 from engine.insight.person import Person, find_people, people_by_id
 from engine.insight.verdicts import Verdict, verdicts
 from engine.pages.terminal import local, plain
@@ -41,6 +44,7 @@ class Story:
     attempts: tuple[Mapping[str, Any], ...]
     engagements: tuple[Mapping[str, Any], ...]
     outlook: str | None
+    foreseen: Verdict | None = None  # what the gate would say at its next look
 
     def as_json(self) -> dict[str, Any]:
         row = self.row
@@ -53,6 +57,7 @@ class Story:
             "deferrals": row["deferrals"],
             "reply": row["reply"],
             "outlook": self.outlook,
+            "foreseen": _coming(self.foreseen),
             "attempts": list(self.attempts),
             "engagements": list(self.engagements),
         }
@@ -64,6 +69,8 @@ class Story:
         lines = [f"due {local(row['due_at'], zone)}, for {plain(row['anchor'])}"]
         lines += [self.outlook] if self.outlook else []
         lines += [verdict.as_text(zone).replace("\n", "\n  ") for verdict in self.decisions]
+        if self.foreseen is not None:
+            lines.append(foreseen_text(self.foreseen, zone).replace("\n", "\n  "))
         lines += [_attempt_text(attempt, zone) for attempt in self.attempts]
         lines += [_engagement_text(event, zone) for event in self.engagements]
         return "\n  ".join([head, *lines])
@@ -113,20 +120,31 @@ def explain_customer(
     """Everything about whom one of `ref` (the shop's id), `email` or `phone` means. Raises YanshuError for nobody."""
     people = find_people(connection, settings, ref=ref, email=email, phone=phone)
     wanted = deliveries.c.customer_id.in_([person.id for person in people])
-    return Explanation(now, tuple(people), _stories(connection, wanted, now))
+    stories = _stories(connection, wanted, now, settings.channels())
+    return Explanation(now, tuple(people), stories)
 
 
-def explain_delivery(connection: Connection, which: str, now: datetime) -> Explanation:
-    """Everything about one delivery: its public id, with or without `delivery:`. Raises YanshuError for none."""
+def explain_delivery(
+    connection: Connection,
+    which: str,
+    now: datetime,
+    channels: frozenset[Channel] | None = None,
+) -> Explanation:
+    """Everything about one delivery: its public id, with or without `delivery:`. Raises YanshuError for none.
+
+    `channels`: those that the installation can send on; None: all.
+    """
     public_id = which.removeprefix("delivery:")
-    stories = _stories(connection, deliveries.c.public_id == public_id, now)
+    stories = _stories(connection, deliveries.c.public_id == public_id, now, channels)
     if not stories:
         raise YanshuError(f"no delivery {public_id!r}; it stands in the message as X-Delivery-Id")
     people = people_by_id(connection, {stories[0].row["customer_id"]})
     return Explanation(now, tuple(people), stories)
 
 
-def _stories(connection: Connection, wanted: Any, now: datetime) -> tuple[Story, ...]:
+def _stories(
+    connection: Connection, wanted: Any, now: datetime, channels: frozenset[Channel] | None
+) -> tuple[Story, ...]:
     rows = connection.execute(
         select(
             deliveries,
@@ -142,6 +160,8 @@ def _stories(connection: Connection, wanted: Any, now: datetime) -> tuple[Story,
     decided = verdicts(connection, rows)
     tried, engaged = _attempts(connection, rows), _engagements(connection, rows)
     held = set(connection.execute(select(pauses.c.target)).scalars())
+    free = [row for row in rows if not held & set(_names(row))]
+    coming = foreseen(connection, free, now, channels)
     return tuple(
         Story(
             row._asdict(),
@@ -149,6 +169,7 @@ def _stories(connection: Connection, wanted: Any, now: datetime) -> tuple[Story,
             tuple(tried.get(row.id, ())),
             tuple(engaged.get(row.id, ())),
             _outlook(row, held, now),
+            coming.get(row.id),
         )
         for row in rows
     )
@@ -208,6 +229,13 @@ def _names(row: Row[Any]) -> tuple[str, ...]:
         f"run:{row.run_id}",
         f"delivery:{row.public_id}",
     )
+
+
+def _coming(verdict: Verdict | None) -> dict[str, Any] | None:
+    if verdict is None:
+        return None
+    kept = ("at", "verdict", "reason", "rule", "evidence", "until")
+    return {name: value for name, value in verdict.as_json().items() if name in kept}
 
 
 def _attempt_text(attempt: Mapping[str, Any], zone: str) -> str:

@@ -15,7 +15,7 @@ from engine.errors import YanshuError
 from engine.pages.terminal import local, plain
 from engine.store.tables import State, decisions, definitions
 
-_UNKNOWN_RULE: Mapping[str, Any] = {"file": None, "line": None, "text": None}
+UNKNOWN_RULE: Mapping[str, Any] = {"file": None, "line": None, "text": None}
 _NOT_SENT = (State.SKIPPED, State.CANCELLED, State.HOLDOUT)
 
 
@@ -79,11 +79,11 @@ def _written(connection: Connection, rows: Sequence[Row[Any]]) -> dict[int, list
     query = select(decisions).where(decisions.c.delivery_id.in_(list(by_id)))
     for row in connection.execute(query.order_by(decisions.c.id)):
         verdict = Verdict(
-            **_whose(by_id[row.delivery_id]),
+            **whose(by_id[row.delivery_id]),
             at=row.at,
             verdict=row.verdict,
             reason=row.reason,
-            rule={**_UNKNOWN_RULE, **row.rule},
+            rule={**UNKNOWN_RULE, **row.rule},
             evidence=row.evidence,
             until=row.until,
         )
@@ -95,7 +95,7 @@ def _of_one(
     row: Row[Any], written: list[Verdict], origins: Mapping[str, Mapping[str, Any]]
 ) -> list[Verdict]:
     found = list(written)
-    origin = origins.get(row.digest, _UNKNOWN_RULE)
+    origin = origins.get(row.digest, UNKNOWN_RULE)
     if row.admitted_at is not None:
         found.append(_sent(row, origin))
     elif row.state in _NOT_SENT and not any(v.verdict == "skip" for v in written):
@@ -115,7 +115,7 @@ def _sent(row: Row[Any], origin: Mapping[str, Any]) -> Verdict:
         "reply": row.reply,
     }
     return Verdict(
-        **_whose(row),
+        **whose(row),
         at=row.admitted_at,
         verdict="send",
         reason=f"every rule allowed it by {row.channel}",
@@ -127,7 +127,7 @@ def _sent(row: Row[Any], origin: Mapping[str, Any]) -> Verdict:
 def _withdrawn(row: Row[Any], origin: Mapping[str, Any]) -> Verdict:
     """Holdouts, cancellations and what was skipped without the gate: the reason stands on the delivery."""
     return Verdict(
-        **_whose(row),
+        **whose(row),
         at=row.ended_at or row.created_at,
         verdict="skip",
         reason=row.reason or row.state,
@@ -136,7 +136,7 @@ def _withdrawn(row: Row[Any], origin: Mapping[str, Any]) -> Verdict:
     )
 
 
-def _whose(row: Row[Any]) -> dict[str, Any]:
+def whose(row: Row[Any]) -> dict[str, Any]:
     return {
         "customer": row.ref,
         "delivery": row.public_id,
