@@ -33,8 +33,10 @@ from engine.store.session import Store
 from engine.store.tables import decisions, deliveries, runs
 from engine.store.types import epoch_seconds, from_epoch_seconds
 
+EXACT = 1_000
+"""So many moments of one day are gone to one by one, so that caps bite in the very order of time."""
 GRID = timedelta(minutes=5)
-"""Messages that are due one by one (`spread`) are looked at together, at the end of so long."""
+"""After those, messages that are due one by one (`spread`) are looked at together, at the end of so long."""
 _DAY = timedelta(days=1)
 Progress = Callable[[float], None]
 """Told the share that is done, 0 to 1."""
@@ -99,6 +101,8 @@ class Passage:
     moments: int = 0
     decided: int = 0
     _dispatcher: Dispatcher = field(init=False)
+    _day: datetime | None = None  # when the day that is counted ends
+    _of_day: int = 0
 
     def __post_init__(self) -> None:
         self._dispatcher = Dispatcher(
@@ -150,8 +154,13 @@ class Passage:
         return midnight if begins is None else min(begins, midnight)
 
     def _next_due(self, moment: datetime) -> datetime | None:
+        zone = self.catalog.policy.timezone
+        if self._day is None or moment >= self._day:
+            self._day, self._of_day = next_midnight(moment, zone), 0
+        self._of_day += 1
+        grid = GRID if self._of_day > EXACT else None
         with self.world.read() as connection:
-            return _next_due(connection, moment, self.catalog.policy.timezone)
+            return _next_due(connection, moment, zone, grid)
 
 
 def next_midnight(moment: datetime, zone: str) -> datetime:
@@ -164,23 +173,25 @@ def next_midnight(moment: datetime, zone: str) -> datetime:
     return from_local(datetime.combine(tomorrow, time()), zone)
 
 
-def _next_due(connection: Connection, moment: datetime, zone: str) -> datetime | None:
-    """When the gate is next asked: on the grid, so that a thousand moments become one; to the second for what waits for
-    a rate, which would else be let through once in a grid; and never on another day than it is due."""
+def _next_due(
+    connection: Connection, moment: datetime, zone: str, grid: timedelta | None
+) -> datetime | None:
+    """When the gate is next asked. On a grid a thousand moments become one; but to the second for what waits for a
+    rate, which would else be let through once in a grid, and never on another day than it is due."""
     allowed = held(connection).allows_run()
     first: datetime | None = connection.execute(_due(allowed), {"now": moment}).scalar()
-    if first is None:
-        return None
-    together = min(_on_grid(first), max(first, next_midnight(first, zone) - timedelta(seconds=1)))
-    paced: datetime | None = connection.execute(
-        _due(allowed, RATE), {"now": moment, "until": together}
-    ).scalar()
+    if first is None or grid is None:
+        return first
+    last = next_midnight(first, zone) - timedelta(seconds=1)
+    together = min(_on_grid(first, grid), max(first, last))
+    waits = {"now": moment, "until": together}
+    paced: datetime | None = connection.execute(_due(allowed, RATE), waits).scalar()
     return together if paced is None else min(together, paced)
 
 
-def _on_grid(moment: datetime) -> datetime:
-    past = (moment - datetime(1970, 1, 1, tzinfo=UTC)) % GRID
-    return moment + (GRID - past) if past else moment
+def _on_grid(moment: datetime, grid: timedelta) -> datetime:
+    past = (moment - datetime(1970, 1, 1, tzinfo=UTC)) % grid
+    return moment + (grid - past) if past else moment
 
 
 def _due(allowed: ColumnElement[bool], reason: str | None = None) -> Select[Any]:

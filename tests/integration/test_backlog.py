@@ -18,7 +18,9 @@ from tests.line import CAMPAIGN, DUE, Line, settings_for
 from workers.scheduler import Planner
 
 HOUR = timedelta(hours=1)
-POLICY = 'overdue: {after: 2h, do: spread, over: 4h}\nconsent: {unknown: {email: {marketing: true}}}'
+POLICY = (
+    "overdue: {after: 2h, do: spread, over: 4h}\nconsent: {unknown: {email: {marketing: true}}}"
+)
 
 
 def line_of(store: Store, people: int, policy: str = "") -> Line:
