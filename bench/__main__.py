@@ -9,6 +9,7 @@ from bench.caps import CAPS_ROW
 from bench.command_line import HELP_ROW
 from bench.engine_rate import ENGINE_ROWS
 from bench.expansion import EXPANSION_ROWS
+from bench.future import FUTURE_ROW
 from bench.importing import IMPORT_ROW
 from bench.order_import import ORDER_IMPORT_ROWS
 from bench.profiles import PROFILE_ROWS
@@ -24,6 +25,7 @@ ROWS: tuple[Row, ...] = (
     *ORDER_IMPORT_ROWS,
     *PROFILE_ROWS,
     SEGMENT_ROW,
+    FUTURE_ROW,
 )
 
 

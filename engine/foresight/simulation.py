@@ -123,17 +123,15 @@ class Passage:
                 self.on_progress(min((moment - self.start) / (self.end - self.start), 1.0))
 
     def _look(self, moment: datetime) -> None:
+        reach = self._reach(moment)
+        look(self.world, self.catalog, moment, reach, is_still=moment > self.start)
+
+    def _reach(self, moment: datetime) -> timedelta:
         """Far at first, so that every place that is held within the longest window is known; then what a day of ageing
         brings along: who enters an audience, changes grade, or joins a run as it begins."""
-        is_first = moment == self.start
-        far = max(horizon(self.catalog.policy), self.end - self.start)
-        look(
-            self.world,
-            self.catalog,
-            moment,
-            (far if is_first else _DAY) + _DAY,
-            is_still=not is_first,
-        )
+        if moment > self.start:
+            return 2 * _DAY
+        return max(horizon(self.catalog.policy), self.end - self.start) + _DAY
 
     def _admit(self, moment: datetime) -> None:
         while True:
