@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +123,6 @@ class Future:
     @property
     def days(self) -> list[date]:
         """Every day of the shop that the time touches."""
-        from datetime import timedelta
-        from zoneinfo import ZoneInfo
-
         first = self.start.astimezone(ZoneInfo(self.zone)).date()
         last = self.end.astimezone(ZoneInfo(self.zone)).date()
         return [first + timedelta(days=count) for count in range((last - first).days + 1)]

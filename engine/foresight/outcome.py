@@ -11,11 +11,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Text, func, literal, select
 
-from engine.definitions.campaign import Campaign, Care, Step
 from engine.definitions.loader import Definitions
 from engine.foresight.changes import POLICY_FILE
 from engine.foresight.future import Course, Future, Held, LeftOut, Volume
-from engine.foresight.sample import sms_parts
+from engine.foresight.sample import Parts
 from engine.foresight.simulation import Lived, Progress, lived_through
 from engine.planning.due import whole_days
 from engine.planning.local_time import local_seconds
@@ -26,8 +25,6 @@ from engine.store.types import epoch_seconds
 
 SAMPLES = 3
 """Customers who are named for each reason."""
-_RENDERED = 100
-"""Text messages that are rendered to know how many parts they take."""
 _EPOCH = date(1970, 1, 1)
 _BUDGET = "budget"
 
@@ -87,7 +84,7 @@ class _Reading:
             .order_by(day, deliveries.c.channel, deliveries.c.definition)
         )  # fmt: skip
         found: dict[tuple[date, str, str], list[int]] = defaultdict(lambda: [0, 0])
-        each = _Parts(self)
+        each = Parts(self.connection, self.definitions, self.settings, self.lived.start)
         for number, channel, definition, step, count in rows.all():
             sums = found[_date(number), channel, definition]
             sums[0] += count
@@ -280,47 +277,6 @@ class _Reading:
         place = f"{rule.get('file')}:{rule.get('line')}"
         self._rules[reason, place] = rule
         return place
-
-
-class _Parts:
-    """How many parts a text message of a step takes, worked out once for each."""
-
-    def __init__(self, reading: _Reading) -> None:
-        self._reading = reading
-        self._known: dict[tuple[str, str], int] = {}
-
-    def of(self, definition: str, step: str) -> int:
-        key = definition, step
-        if key not in self._known:
-            self._known[key] = self._rendered(definition, step)
-        return self._known[key]
-
-    def _rendered(self, name: str, step_id: str) -> int:
-        reading = self._reading
-        definition = reading.definitions.sendable().get(name)
-        step = _step(definition, step_id)
-        if definition is None or step is None:
-            return 1
-        rows = reading.connection.execute(
-            select(customers)
-            .join(deliveries, deliveries.c.customer_id == customers.c.id)
-            .where(
-                deliveries.c.definition == name,
-                deliveries.c.step == step_id,
-                deliveries.c.channel == "sms",
-                deliveries.c.state == State.SENT,
-            )
-            .limit(_RENDERED)
-        )
-        sample = [row._asdict() for row in rows]
-        return sms_parts(
-            reading.definitions, reading.settings, definition, sample, reading.lived.start, step
-        )
-
-
-def _step(definition: Campaign | Care | None, step_id: str) -> Step | None:
-    steps = definition.steps if definition is not None else ()
-    return next((step for step in steps if step.id == step_id), None)
 
 
 def _by_channel(volumes: list[Volume], name: str) -> dict[str, int]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import mean
 from typing import Any
+
+from sqlalchemy import Connection, select
 
 from engine.definitions.campaign import Campaign, Care, Step
 from engine.definitions.loader import Definitions
@@ -13,7 +16,52 @@ from engine.errors import RenderingError
 from engine.rendering.context import MessageData, customer_context
 from engine.rendering.sms import SmsCompiler
 from engine.settings import Settings
+from engine.store.tables import State, customers, deliveries
 from engine.tokens import new_public_id
+
+RENDERED = 100
+"""Text messages that are rendered to know how many parts they take."""
+
+
+@dataclass
+class Parts:
+    """How many parts a text message of each step takes, worked out once for each from those who got it."""
+
+    connection: Connection
+    definitions: Definitions
+    settings: Settings
+    now: datetime
+    _known: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def of(self, definition: str, step: str) -> int:
+        key = definition, step
+        if key not in self._known:
+            self._known[key] = self._rendered(definition, step)
+        return self._known[key]
+
+    def _rendered(self, name: str, step_id: str) -> int:
+        definition = self.definitions.sendable().get(name)
+        step = _step(definition, step_id)
+        if definition is None or step is None:
+            return 1
+        rows = self.connection.execute(
+            select(customers)
+            .join(deliveries, deliveries.c.customer_id == customers.c.id)
+            .where(
+                deliveries.c.definition == name,
+                deliveries.c.step == step_id,
+                deliveries.c.channel == "sms",
+                deliveries.c.state == State.SENT,
+            )
+            .limit(RENDERED)
+        )
+        sample = [row._asdict() for row in rows]
+        return sms_parts(self.definitions, self.settings, definition, sample, self.now, step)
+
+
+def _step(definition: Campaign | Care | None, step_id: str) -> Step | None:
+    steps = definition.steps if definition is not None else ()
+    return next((step for step in steps if step.id == step_id), None)
 
 
 def sms_parts(
