@@ -108,7 +108,7 @@ def _live(store: Store, definitions: Definitions, settings: Settings) -> tuple[f
     rehearse(store, definitions, NOW, by="bench")
     with store.read() as connection:
         catalog = CatalogReader().read(connection)
-    passage = _Live(store, catalog, settings.channels(), NOW, NOW + DAYS)
+    passage = _Live(store, catalog, settings, NOW, NOW + DAYS)
     passage.run()
     seconds = time.perf_counter() - started
     store.close()

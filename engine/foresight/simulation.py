@@ -16,13 +16,13 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, or_, select, update
 
 from engine.clock import from_local
-from engine.definitions.campaign import Channel
 from engine.definitions.loader import Definitions
 from engine.delivery.dispatch import Dispatcher
 from engine.delivery.pace import MOST, Pace
 from engine.delivery.pauses import held
 from engine.foresight.apply import rehearse
 from engine.foresight.world import arrive, copied_world
+from engine.gate.outlets import outlets
 from engine.gate.permission import NOT_OFFERED
 from engine.gate.traffic import RATE
 from engine.planning.expansion import horizon
@@ -73,7 +73,7 @@ def lived_through(
         with world.read() as connection:
             catalog = CatalogReader().read(connection)
         lived = Lived(world, catalog, now, now + span, before)
-        Passage(world, catalog, settings.channels(), now, now + span, on_progress).run()
+        Passage(world, catalog, settings, now, now + span, on_progress).run()
         yield lived
 
 
@@ -94,7 +94,7 @@ class Passage:
 
     world: Store
     catalog: Catalog
-    channels: frozenset[Channel]
+    settings: Settings
     start: datetime
     end: datetime
     on_progress: Progress | None = None
@@ -106,7 +106,12 @@ class Passage:
 
     def __post_init__(self) -> None:
         self._dispatcher = Dispatcher(
-            self.world, _nobody, "simulation", self.channels, pace=_AtOnce()
+            self.world,
+            _nobody,
+            "simulation",
+            self.settings.channels(),
+            pace=_AtOnce(),
+            outlets=outlets(self.settings),
         )
 
     def run(self) -> None:

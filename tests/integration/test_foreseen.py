@@ -123,8 +123,8 @@ def test_what_waits_for_a_channel_or_an_operator_is_not_asked_every_few_minutes(
         rehearse(world, load(files), NOW, by="test")
         with world.read() as connection:
             catalog = CatalogReader().read(connection)
-        channels = settings_of(tmp_path).channels()  # no gateway: email alone
-        passage = Passage(world, catalog, channels, NOW, NOW + DAYS)
+        settings = settings_of(tmp_path)  # no gateway: email alone
+        passage = Passage(world, catalog, settings, NOW, NOW + DAYS)
         passage.run()
         with world.read() as connection:
             rows = connection.execute(select(deliveries.c.state, deliveries.c.reason)).all()
