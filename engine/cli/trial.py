@@ -16,6 +16,7 @@ from engine.cli.rendered import (
     find_step,
     sample_data,
     sms_compiler,
+    wording,
 )
 from engine.customers.addresses import normalise_email, normalise_phone
 from engine.definitions.campaign import Campaign, Care, Step
@@ -27,13 +28,21 @@ from engine.tokens import new_public_id
 MARK = "[test] "
 
 
-def send(session: Session, name: str, to: str, ref: str | None, step_id: str | None) -> Outcome:
+def send(
+    session: Session,
+    name: str,
+    to: str,
+    ref: str | None,
+    step_id: str | None,
+    variant: str | None = None,
+) -> Outcome:
     """Send the step to `to`, by email or SMS as the address is; rendered for customer `ref` or a made-up one.
 
     Raises YanshuError for a bad address or a step without that channel, RenderingError for a template that fails.
     """
     definition, step = find_step(session, name, step_id)
     data = data_of(session, definition, ref) if ref is not None else sample_data(session)
+    step = wording(definition, step, "email" if "@" in to else "sms", variant)
     if "@" in to:
         return _email(session, definition, step, data, _normal(normalise_email, to))
     if not any(letter.isdigit() for letter in to):
