@@ -25,8 +25,9 @@ def check_rhythms(definitions: Iterable[Campaign | Care], policy: Policy, report
 
 def _check(definition: Campaign | Care, step: Step, policy: Policy, report: Report) -> bool:
     chain = list(_chain(definition, step))
-    lifetime = 0 if policy.overflow == "skip" else definition.lifetime.seconds
     for rule in policy.frequency:
+        skips = (rule.overflow or policy.overflow) == "skip"
+        lifetime = 0 if skips else definition.lifetime.seconds
         if not all(_binds(rule, definition.message_class, each.channels) for each, _ in chain):
             continue
         if _is_lost(chain, rule, lifetime):
