@@ -28,6 +28,7 @@ from engine.errors import StoreError
 from engine.gate.outlets import outlets
 from engine.planning.expansion import expand_for, horizon
 from engine.planning.look import look
+from engine.planning.series import any_ended
 from engine.settings import Settings
 from engine.store.catalog import CatalogReader
 from engine.store.session import Store, is_passing, waits_out_an_outage
@@ -174,4 +175,5 @@ def is_idle(store: Store, began: datetime, now: datetime) -> bool:
             )
         ).scalar_one()
         following = next_look(connection, due_by=began)
-    return not moving and (following is None or following > now + IDLE_AHEAD)
+        told = not any_ended(connection)
+    return not moving and told and (following is None or following > now + IDLE_AHEAD)

@@ -21,19 +21,31 @@ _P = 2**31 - 1
 
 def sample(condition: Condition) -> ColumnElement[bool]:
     """Whether the customer is drawn. The salt is the file's id, so that each file draws people of its own."""
-    salt, share = salt_of(condition), condition.arguments["share"]
-    factor, shift = _mix(salt)
-    number = (customers.c.id % _big(_P) * _big(factor) + _big(shift)) % _big(_P)
-    square = number * number % _big(_P)
-    drawn = square * square % _big(_P) * number % _big(_P)
-    return drawn < _big(_least(share))
+    return drawn(customers.c.id, salt_of(condition), condition.arguments["share"])
 
 
 def is_drawn(customer_id: int, condition: Condition) -> bool:
     """The same, of one customer, in Python."""
-    factor, shift = _mix(salt_of(condition))
-    number = (customer_id % _P * factor + shift) % _P
-    return pow(number, 5, _P) < _least(condition.arguments["share"])
+    return place_of(customer_id, salt_of(condition)) < up_to(condition.arguments["share"])
+
+
+def drawn(customer_id: ColumnElement[Any], salt: str, share: Decimal) -> ColumnElement[bool]:
+    """SQL: whether the customer of this internal id is among the `share` percent that the salt draws."""
+    factor, shift = _mix(salt)
+    number = (customer_id % _big(_P) * _big(factor) + _big(shift)) % _big(_P)
+    square = number * number % _big(_P)
+    return square * square % _big(_P) * number % _big(_P) < _big(up_to(share))
+
+
+def place_of(customer_id: int, salt: str) -> int:
+    """Where the salt places a customer between 0 and `up_to(100)`: evenly, and always the same."""
+    factor, shift = _mix(salt)
+    return pow((customer_id % _P * factor + shift) % _P, 5, _P)
+
+
+def up_to(share: Decimal) -> int:
+    """The first place that is beyond `share` percent."""
+    return int((share * _P / 100).to_integral_value(ROUND_HALF_EVEN))
 
 
 def salt_of(condition: Condition) -> str:
@@ -50,10 +62,6 @@ def _mix(salt: str) -> tuple[int, int]:
     digest = sha256(salt.encode()).digest()
     factor, shift = (int.from_bytes(part, "big") % (_P - 1) for part in (digest[:8], digest[8:16]))
     return factor + 1, shift
-
-
-def _least(share: Decimal) -> int:
-    return int((share * _P / 100).to_integral_value(ROUND_HALF_EVEN))
 
 
 def _big(number: int) -> ColumnElement[int]:

@@ -18,6 +18,10 @@ SECTION = "Files"
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="A campaign or care rule of the files.")]
 Step = Annotated[str | None, typer.Option("--step", help="Which step; default: the first one.")]
+Variant = Annotated[
+    str | None,
+    typer.Option("--variant", metavar="V", help="Which wording; default: the customer's own."),
+]
 Channel = Annotated[
     Literal["email", "sms"] | None,
     typer.Option("--channel", help="Default: every channel of the step that reaches them."),
@@ -36,6 +40,7 @@ def preview(
         str, typer.Option("--customer", metavar="C", help="The shop's own id of a customer.")
     ],
     step: Step = None,
+    variant: Variant = None,
     channel: Channel = None,
     out: Annotated[
         Path | None,
@@ -46,7 +51,7 @@ def preview(
     from engine.cli.rendered import render_for, write_files
 
     session = Session.of(ctx)
-    shown = render_for(session, name, customer, step, channel)
+    shown = render_for(session, name, customer, step, channel, variant)
     files = write_files(shown, out) if out is not None else []
     session.answer(
         {**shown.as_json(), "files": [str(path) for path in files]},
@@ -85,13 +90,14 @@ def send_test(
         ),
     ] = None,
     step: Step = None,
+    variant: Variant = None,
 ) -> int:
     """Send one message to yourself, marked as a test, untracked and not counted."""
     from engine.channels.base import Accepted, Unknown
     from engine.cli.trial import send
 
     session = Session.of(ctx)
-    outcome = send(session, name, to, customer, step)
+    outcome = send(session, name, to, customer, step, variant)
     is_sent = isinstance(outcome, Accepted)
     said = outcome.detail if isinstance(outcome, Unknown) else outcome.reply
     session.answer(

@@ -13,6 +13,7 @@ from engine.audience.scope import COMPLETED
 from engine.cli.context import Session
 from engine.definitions.campaign import Campaign, Care, Channel, Step
 from engine.delivery.letters import message_host
+from engine.delivery.wordings import variant_by_share
 from engine.errors import YanshuError, did_you_mean
 from engine.rendering.context import MessageData, customer_context, item_context, order_context
 from engine.rendering.email import Email, EmailCompiler
@@ -35,12 +36,14 @@ class Preview:
     email: Email | None
     wire: bytes
     sms: Sms | None
+    variant: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         email, sms = self.email, self.sms
         return {
             "definition": self.definition,
             "step": self.step,
+            "variant": self.variant,
             "customer_id": self.customer,
             "email": email
             and {
@@ -61,7 +64,12 @@ class Preview:
 
 
 def render_for(
-    session: Session, name: str, ref: str, step_id: str | None, channel: Channel | None
+    session: Session,
+    name: str,
+    ref: str,
+    step_id: str | None,
+    channel: Channel | None,
+    variant: str | None = None,
 ) -> Preview:
     """The step as this customer would get it, by each of its channels that reaches them (or by `channel`).
 
@@ -71,16 +79,39 @@ def render_for(
     definition, step = find_step(session, name, step_id)
     data = data_of(session, definition, ref)
     wanted = _channels(definition, step, data.customer, channel)
+    variant = variant or _own_variant(session, definition, step, ref)
     email, wire = (None, b"")
     if "email" in wanted:
-        compiled = email_compiler(session, definition).compile(step, data.customer["language"])
+        said = wording(definition, step, "email", variant)
+        compiled = email_compiler(session, definition).compile(said, data.customer["language"])
         email, wire = compiled.render(data), compiled.compose(data)
     sms = None
     if "sms" in wanted:
         sms = (
-            sms_compiler(session, definition).compile(step, data.customer["language"]).render(data)
+            sms_compiler(session, definition)
+            .compile(wording(definition, step, "sms", variant), data.customer["language"])
+            .render(data)
         )
-    return Preview(name, step.id, ref, email, wire, sms)
+    return Preview(name, step.id, ref, email, wire, sms, variant)
+
+
+def wording(definition: Campaign | Care, step: Step, channel: Channel, variant: str | None) -> Step:
+    """The step as this variant says it on the channel; the first one where none is named. Raises YanshuError for a name
+    that none of the step's channels has."""
+    known = {one.id for each in step.channels for one in step.choices(each)}
+    if variant is not None and variant not in known:
+        hint = did_you_mean(variant, known) or ("" if known else ": it has one wording only")
+        raise YanshuError(f"step {step.id!r} of {definition.id} has no variant {variant!r}{hint}")
+    return step if step.is_plain else step.worded(channel, variant)
+
+
+def _own_variant(session: Session, definition: Campaign | Care, step: Step, ref: str) -> str | None:
+    """The variant that this customer will get, where shares decide; whose turn it is is known at sending only."""
+    if not step.variants:
+        return None
+    with session.store.read() as connection:
+        query = select(customers.c.id).where(customers.c.ref == ref)
+        return variant_by_share(definition.id, step, connection.execute(query).scalar_one())
 
 
 def find_step(session: Session, name: str, step_id: str | None) -> tuple[Campaign | Care, Step]:

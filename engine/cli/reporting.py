@@ -12,6 +12,7 @@ from engine.cli.writing import write_whole
 from engine.errors import YanshuError, did_you_mean
 from engine.insight.funnel import DefinitionReport, Report, report
 from engine.insight.report import as_rows, report_page
+from engine.insight.steps import WINDOW
 from engine.pages.frame import percent
 from engine.pages.terminal import plain, table
 from engine.store.tables import definitions
@@ -50,6 +51,8 @@ def as_text(found: Report) -> str:
     if not found.definitions:
         return "nothing was planned yet"
     parts = [_funnel(found)]
+    parts += [text for one in found.definitions if (text := _steps(one))]
+    parts += [text for one in found.definitions if (text := _groups(one))]
     parts += [text for one in found.definitions if (text := _skipped(one))]
     parts += [text for one in found.definitions if (text := _links(one))]
     return "\n\n".join(parts)
@@ -77,6 +80,31 @@ def _skipped(one: DefinitionReport) -> str:
         return ""
     rows = sorted(one.skipped.items(), key=lambda item: -item[1])
     return table(["not sent because", ""], rows, right={1}, title=plain(one.id))
+
+
+def _steps(one: DefinitionReport) -> str:
+    """Only where there are several, or several wordings of one."""
+    if len({step.step for step in one.steps}) < 2 and not any(s.variant for s in one.steps):
+        return ""
+    shown = ("planned", "open", "sent", "opened", "clicked", "unsubscribed", "bounced", "skipped")
+    rows = [
+        [step.step, step.variant or "", *(getattr(step, name) for name in shown)]
+        for step in one.steps
+    ]
+    headings = ["step", "variant", *shown]
+    return table(headings, rows, right=range(2, len(headings)), title=plain(one.id))
+
+
+def _groups(one: DefinitionReport) -> str:
+    """What those who were held out ordered, beside the others."""
+    if not one.groups:
+        return ""
+    rows = [
+        [each.group, each.people, each.buyers, percent(each.buyers / each.people), each.orders]
+        for each in one.groups
+    ]
+    headings = [f"within {WINDOW.days} days", "people", "ordered", "ordered %", "orders"]
+    return table(headings, rows, right=range(1, len(headings)), title=plain(one.id))
 
 
 def _links(one: DefinitionReport) -> str:

@@ -16,9 +16,10 @@ from engine.cli.rendered import (
     find_step,
     sample_data,
     sms_compiler,
+    wording,
 )
 from engine.customers.addresses import normalise_email, normalise_phone
-from engine.definitions.campaign import Campaign, Care, Step
+from engine.definitions.campaign import Campaign, Care, Channel, Step
 from engine.delivery.letters import envelope_sender, message_host
 from engine.errors import ConfigurationError, YanshuError
 from engine.foresight.trials import note_trial
@@ -28,14 +29,22 @@ from engine.tokens import new_public_id
 MARK = "[test] "
 
 
-def send(session: Session, name: str, to: str, ref: str | None, step_id: str | None) -> Outcome:
+def send(
+    session: Session,
+    name: str,
+    to: str,
+    ref: str | None,
+    step_id: str | None,
+    variant: str | None = None,
+) -> Outcome:
     """Send the step to `to`, by email or SMS as the address is; rendered for customer `ref` or a made-up one.
 
     Raises YanshuError for a bad address or a step without that channel, RenderingError for a template that fails.
     """
     definition, step = find_step(session, name, step_id)
     data = data_of(session, definition, ref) if ref is not None else sample_data(session)
-    channel = "email" if "@" in to else "sms"
+    channel: Channel = "email" if "@" in to else "sms"
+    step = wording(definition, step, channel, variant)
     if channel == "email":
         outcome = _email(session, definition, step, data, _normal(normalise_email, to))
     elif not any(letter.isdigit() for letter in to):

@@ -1,10 +1,12 @@
-"""What is sent: campaigns (a date, an audience) and care rules (for ever, per customer), and their one step."""
+"""What is sent: campaigns (a date, an audience) and care rules (for ever, per customer), and their steps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, time
+from decimal import Decimal
+from itertools import chain
 from typing import Any, Literal
 
 from engine.definitions.cron import Cron
@@ -15,6 +17,8 @@ from engine.errors import Position
 
 Channel = Literal["email", "sms"]
 MessageClass = Literal["marketing", "care", "transactional"]
+Word = Literal["clicked", "opened", "ordered", "unsubscribed", "bounced", "complained"]
+"""What may have happened since a message went out, in `unless`, `if` and `stop_on`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +30,7 @@ class EmailContent:
     position: Position
     preheader: str = ""
     sender: str = ""
+    rotate: tuple[str, ...] = ()  # templates that take turns; `template` is the first of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,17 +43,74 @@ class SmsContent:
     sms_type: Literal["notice", "promotion"] | None = (
         None  # None: by class (marketing, care → promotion)
     )
+    rotate: tuple[str, ...] = ()  # as of an email
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class After:
+    """When a later step goes: `wait` after the step named `step` was sent (`on: any`: after whatever end it had).
+
+    `unless`: not if one of these happened by then; `only_if` (YAML: `if`): only if one of these did. Empty: not asked.
+    """
+
+    step: str
+    wait: Duration
+    on: Literal["sent", "any"] = "sent"
+    unless: tuple[Word, ...] = ()
+    only_if: tuple[Word, ...] = ()
+    position: Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One wording of a step. `share`: of the customers, in percent; None where variants take turns (`rotate`).
+
+    `wording` is the step with this variant's contents. Its id is no step's (it holds a #), so that it can be told apart
+    where templates are compiled; it is never written to the database.
+    """
+
+    id: str
+    wording: Step
+    share: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One message. `channels`: tried in this order at the gate; a single channel where the YAML names none."""
+    """One message. `channels`: tried in this order at the gate; a single channel where the YAML names none.
+
+    `after` None: the first step, which the schedule or the trigger starts. `variants`: wordings by share. `rotation`: where
+    a channel's templates take turns, the wordings of every channel of the step; of one that does not rotate, a single one.
+    """
 
     id: str
     channels: tuple[Channel, ...]
     email: EmailContent | None
     sms: SmsContent | None
     position: Position
+    after: After | None = None
+    variants: tuple[Variant, ...] = ()
+    rotation: Mapping[Channel, tuple[Variant, ...]] = field(default_factory=dict)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether everybody gets the same wording."""
+        return not self.variants and not self.rotation
+
+    @property
+    def wordings(self) -> tuple[Step, ...]:
+        """The step in each of its wordings, in a fixed order."""
+        if self.is_plain:
+            return (self,)
+        return tuple(one.wording for one in (*self.variants, *chain(*self.rotation.values())))
+
+    def choices(self, channel: Channel) -> tuple[Variant, ...]:
+        """The wordings that a message on this channel may have; none where there is nothing to choose."""
+        return self.variants or self.rotation.get(channel, ())
+
+    def worded(self, channel: Channel, variant: str | None) -> Step:
+        """The wording of this name; the first one where an edit took it away meanwhile."""
+        choices = [one.wording for one in self.choices(channel) if one.id == variant]
+        return (choices or [one.wording for one in self.choices(channel)] or [self])[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,11 +219,30 @@ class Definition:
         str, tuple[int, str]
     ]  # key path ("schedule.at") → line and the line's text, for `explain`
     budget: Budget | None = None
+    holdout: Decimal | None = None  # percent of the audience that gets nothing
+    stop_on: tuple[Word, ...] = ()  # ends all later steps of a customer
+
+    def step(self, name: str) -> Step | None:
+        """The step of this id; None where an edit took it away."""
+        for step in self.steps:
+            if step.id == name:
+                return step
+        return None
+
+    @property
+    def wordings(self) -> tuple[Step, ...]:
+        """Every step in each of its wordings."""
+        return tuple(wording for step in self.steps for wording in step.wordings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign(Definition):
     schedule: Schedule
+
+    @property
+    def lifetime(self) -> Duration:
+        """How long after its due time a message of it may still go."""
+        return self.schedule.expires
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,3 +255,9 @@ class Care(Definition):
     def schedule(self) -> Schedule | None:
         """The days on which it goes to everybody, of a festival or solar term; what concerns one customer has none."""
         return self.trigger.schedule
+
+    @property
+    def lifetime(self) -> Duration:
+        """How long after its due time a message of it may still go."""
+        schedule = self.trigger.schedule
+        return self.trigger.grace if schedule is None else schedule.expires

@@ -28,7 +28,7 @@ from engine.definitions.send_time_file import (
     check_send_time,
     finish_moment,
 )
-from engine.definitions.sendable import DEFAULT_PRIORITY, LATER, SHARED, stem, written_lines
+from engine.definitions.sendable import LATER, SHARED, check_shared, shared_values
 from engine.definitions.trees import named_segments
 from engine.definitions.values import Duration
 
@@ -132,19 +132,11 @@ SCHEDULE: Reader[Schedule] = Record(
 
 
 def _campaign(fields: Fields) -> Campaign:
-    audience = fields.get("audience")
+    shared = shared_values(fields)
     return Campaign(
-        id=stem(fields.span.position.file),
+        **shared,
         kind="campaign",
-        message_class=fields.get("class"),
-        priority=fields.get("priority", DEFAULT_PRIORITY),
-        audience=audience,
-        uses=named_segments(audience),
-        steps=fields.get("steps"),
-        on_uncertain=fields.get("on_uncertain", "leave"),
-        budget=fields.get("budget"),
-        position=fields.span.position,
-        lines=written_lines(fields),
+        uses=named_segments(shared["audience"]),
         schedule=fields.get("schedule"),
     )
 
@@ -156,9 +148,10 @@ CAMPAIGN: Reader[Campaign] = Record(
         "schedule": Key(SCHEDULE, "When it goes out.", required=True),
         "audience": Key(
             AUDIENCE,
-            "Who gets it: segment, all, any, not, top. Everyone: {all: []}.",
+            "Who gets it: segment, all, any, not, top, holdout. Everyone: {all: []}.",
             required=True,
         ),
     },
     later=LATER,
+    check=check_shared,
 ).build(_campaign)

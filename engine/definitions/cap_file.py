@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from engine.definitions.contents import ADDRESS
 from engine.definitions.policy import FrequencyRule, Overflow, VolumeRule, WarmUp
 from engine.definitions.quiet_file import CHANNEL, CLASS
 from engine.definitions.reading import Fields, Key, Reader, Record, one_or_more
 from engine.definitions.report import Report
 from engine.definitions.scalars import choice, duration, integer, matching, text
-from engine.definitions.steps import ADDRESS
 from engine.definitions.values import Duration
 
 MAX_MESSAGES = 1_000_000_000

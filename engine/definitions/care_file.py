@@ -7,30 +7,26 @@ from engine.definitions.ranking_file import AUDIENCE
 from engine.definitions.reading import Fields, Key, Reader, Record
 from engine.definitions.report import Report
 from engine.definitions.scalars import choice, duration
-from engine.definitions.segment import EVERYONE
-from engine.definitions.sendable import DEFAULT_PRIORITY, LATER, SHARED, stem, written_lines
+from engine.definitions.sendable import LATER, SHARED, check_shared, shared_values
 from engine.definitions.trees import STILL, conditions_of, named_segments
 from engine.definitions.trigger_file import TRIGGER
 
 
 def _care(fields: Fields) -> Care:
-    audience, still = fields.get("audience", EVERYONE), fields.get("still")
+    shared, still = shared_values(fields), fields.get("still")
     return Care(
-        id=stem(fields.span.position.file),
+        **shared,
         kind="care",
-        message_class=fields.get("class"),
-        priority=fields.get("priority", DEFAULT_PRIORITY),
-        audience=audience,
-        uses=named_segments(audience, still),
-        steps=fields.get("steps"),
-        on_uncertain=fields.get("on_uncertain", "leave"),
-        budget=fields.get("budget"),
-        position=fields.span.position,
-        lines=written_lines(fields),
+        uses=named_segments(shared["audience"], still),
         trigger=fields.get("trigger"),
         again=fields.get("again"),
         still=still,
     )
+
+
+def _check(fields: Fields, report: Report) -> None:
+    _check_anchor(fields, report)
+    check_shared(fields, report)
 
 
 def _check_anchor(fields: Fields, report: Report) -> None:
@@ -54,5 +50,5 @@ CARE: Reader[Care] = Record(
         "audience": Key(AUDIENCE, "For whom; everyone by default."),
     },
     later=LATER,
-    check=_check_anchor,
+    check=_check,
 ).build(_care)

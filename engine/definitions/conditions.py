@@ -42,7 +42,7 @@ from engine.definitions.values import STATUSES
 __all__ = ["ANCHOR", "CLASSES", "CONDITIONS", "LATER", "STATUSES", "Arguments"]
 
 CLASSES = ("prospect", "unsold", "lapsed", "active", "new", "malicious")
-LATER = frozenset({"replied", "holdout", "product"})
+LATER = frozenset({"replied", "product"})
 """Conditions of the wider design that this version refuses by name."""
 
 

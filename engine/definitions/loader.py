@@ -25,6 +25,7 @@ from engine.definitions.policy import FILE as POLICY_FILE
 from engine.definitions.policy import Policy
 from engine.definitions.policy_file import DEFAULT_POLICY
 from engine.definitions.report import Report
+from engine.definitions.rhythm import check_rhythms
 from engine.definitions.segment import Segment, Tree
 from engine.definitions.sendable import stem
 from engine.definitions.spending import check_budgets
@@ -161,6 +162,8 @@ def _check(
             check_triggers(parts.sendable.values(), policy, membership, found)
         with report.bounded() as found:
             check_budgets(parts.sendable.values(), policy, found)
+        with report.bounded() as found:
+            check_rhythms(parts.sendable.values(), policy, found)
     if policy is None or report.errors:
         return None
     sendable = parts.sendable.values()

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from engine.definitions.mapping import FOLDER, ImportMapping
 from engine.definitions.mapping_file import MAPPING
 from engine.definitions.report import Report
-from engine.definitions.steps import ID
+from engine.definitions.values import ID
 from engine.definitions.yaml_nodes import read_yaml
 from engine.errors import DefinitionsError, Position, YanshuError, did_you_mean
 

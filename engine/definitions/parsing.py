@@ -19,10 +19,10 @@ from engine.definitions.reading import Reader
 from engine.definitions.report import Report
 from engine.definitions.segment import Segment
 from engine.definitions.segment_file import SEGMENT
-from engine.definitions.steps import ID
 from engine.definitions.tagging import FILE as TAGGING_FILE
 from engine.definitions.tagging import Tagging
 from engine.definitions.tagging_file import TAGGING
+from engine.definitions.values import ID
 from engine.definitions.yaml_nodes import Entries, Node, Scalar, read_yaml
 from engine.errors import Position
 

@@ -203,6 +203,7 @@ class Policy:
     volume: tuple[VolumeRule, ...] = ()
     budget: tuple[BudgetRule, ...] = ()
     overflow: Overflow = "defer"
+    holdout: Decimal | None = None  # percent of all customers who get no marketing at all
     calendar: tuple[Override, ...] = ()  # in the order of their days, which never overlap
     overdue: Overdue | None = None  # None: they are sent as they come
     tagging: Tagging = _NO_TAGS  # from a file of its own

@@ -14,6 +14,7 @@ from engine.definitions.grading_file import GRADING
 from engine.definitions.overdue_file import OVERDUE
 from engine.definitions.policy import Policy, Prices, Stages
 from engine.definitions.quiet_file import CLASSES, QUIET_DAYS, QUIET_HOURS
+from engine.definitions.ranking_file import HOLDOUT
 from engine.definitions.reading import Fields, Key, Reader, Record, list_of
 from engine.definitions.report import Report
 from engine.definitions.scalars import (
@@ -125,6 +126,7 @@ POLICY: Reader[Policy] = Record(
         "budget": Key(BUDGETS, "What may be spent in a month."),
         "overflow": Key(OVERFLOW, "When a cap is full; defer by default."),
         "overdue": Key(OVERDUE, "After an outage: what becomes of what came due meanwhile."),
+        "holdout": Key(HOLDOUT, "Of all customers: they get no marketing, to compare with."),
         "consent": Key(CONSENT, "What may be sent where consent is unknown."),
         "calendar": Key(CALENDAR, "Exceptions that end by themselves."),
     },

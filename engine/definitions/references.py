@@ -25,7 +25,7 @@ def check_templates(
     """Every template that a step names must be there, in any language."""
     email, sms = template_names(paths, "email"), template_names(paths, "sms")
     for definition in definitions:
-        for step in definition.steps:
+        for step in definition.wordings:
             if step.email is not None:
                 _check_template("email", step.email.template, email, step.email.position, report)
             if step.sms is not None:

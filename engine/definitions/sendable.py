@@ -6,14 +6,19 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from engine.definitions.after_file import TRUSTED_WORDS
 from engine.definitions.budget_file import BUDGET
+from engine.definitions.ranking_file import Audience
 from engine.definitions.reading import Fields, Key
+from engine.definitions.report import Report
 from engine.definitions.scalars import choice, integer
+from engine.definitions.segment import EVERYONE
+from engine.definitions.series import check_stops
 from engine.definitions.steps import STEPS
 from engine.definitions.yaml_nodes import walk
 
 DEFAULT_PRIORITY = 50
-LATER = frozenset({"owner", "stop_on", "guard", "attribution"})
+LATER = frozenset({"owner", "guard", "attribution"})
 """Keys of the wider design that this version refuses by name."""
 
 SHARED: Mapping[str, Key[Any]] = {
@@ -23,7 +28,8 @@ SHARED: Mapping[str, Key[Any]] = {
         required=True,
     ),
     "priority": Key(integer(0, 100), "The higher wins a scarce slot; 50 by default."),
-    "steps": Key(STEPS, "The messages; one step.", required=True),
+    "steps": Key(STEPS, "The messages, one after the other.", required=True),
+    "stop_on": Key(TRUSTED_WORDS, "What ends all later steps of a customer."),
     "budget": Key(BUDGET, "What all of its messages may cost."),
     "on_uncertain": Key(
         choice("leave", "resend"),
@@ -39,6 +45,31 @@ def stem(file: str) -> str:
     'double11-winback'
     """
     return PurePosixPath(file).stem
+
+
+def shared_values(fields: Fields) -> dict[str, Any]:
+    """What a definition has whatever its kind, but its segments: they may be named elsewhere too."""
+    audience: Audience = fields.get("audience", Audience(EVERYONE))
+    return {
+        "id": stem(fields.span.position.file),
+        "message_class": fields.get("class"),
+        "priority": fields.get("priority", DEFAULT_PRIORITY),
+        "audience": audience.tree,
+        "holdout": audience.holdout,
+        "steps": fields.get("steps"),
+        "stop_on": fields.get("stop_on", ()),
+        "budget": fields.get("budget"),
+        "on_uncertain": fields.get("on_uncertain", "leave"),
+        "position": fields.span.position,
+        "lines": written_lines(fields),
+    }
+
+
+def check_shared(fields: Fields, report: Report) -> None:
+    """Report what `stop_on` and the steps say against each other."""
+    steps, stop_on = fields.get("steps"), fields.get("stop_on", ())
+    if steps:
+        check_stops(steps, stop_on, fields.at("stop_on").position, report)
 
 
 def written_lines(fields: Fields) -> dict[str, tuple[int, str]]:

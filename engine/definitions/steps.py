@@ -1,69 +1,31 @@
-"""The step of a campaign or care rule: which channels, and what is said on each."""
+"""The steps of a campaign or care rule: which channels, and what is said on each, in one wording or several."""
 
 from __future__ import annotations
 
-import re
-from email.utils import parseaddr
-
-from engine.definitions.campaign import Channel, EmailContent, SmsContent, Step
+from engine.definitions.after_file import AFTER
+from engine.definitions.campaign import Channel, Step
+from engine.definitions.contents import EMAIL, SMS
 from engine.definitions.reading import Fields, Key, Reader, Record, list_of, one_or_more
 from engine.definitions.report import Report
-from engine.definitions.scalars import choice, integer, matching, text
-from engine.definitions.yaml_nodes import Items, Node
+from engine.definitions.scalars import choice, matching
+from engine.definitions.series import check_series
+from engine.definitions.values import ID
+from engine.definitions.variants_file import (
+    VARIANTS,
+    check_variants,
+    with_rotation,
+    with_variants,
+)
+from engine.definitions.yaml_nodes import Node
 
 CHANNELS: tuple[Channel, ...] = ("email", "sms")
 LATER_CHANNELS = ("call", "mail", "webhook", "wechat", "task", "gift", "onsite")
-TEMPLATE_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
-ID = r"[a-z0-9-]{1,100}"
-ADDRESS = re.compile(r"[^\s@<>\",;:]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?")
-
-_template = matching(TEMPLATE_NAME, "a template's name (letters, digits, - and _)")
+MOST_STEPS = 50
 
 
-def _sender(written: str) -> str:
-    address = parseaddr(written)[1]
-    if not ADDRESS.fullmatch(address) or written.count("@") != 1:
-        raise ValueError(f"{written!r} is not a sender; write it as in 店铺 <hi@shop.example>")
-    return written
-
-
-EMAIL: Reader[EmailContent] = Record(
-    {
-        "subject": Key(text(most=500), "The subject line, a Jinja text.", required=True),
-        "template": Key(
-            _template, "A name under templates/email, without .html.j2.", required=True
-        ),
-        "preheader": Key(text(most=500), "What inboxes show after the subject, a Jinja text."),
-        "from": Key(text().then(_sender), "The sender; by default the one in yanshu.toml."),
-    },
-).build(
-    lambda fields: EmailContent(
-        subject=fields.get("subject"),
-        template=fields.get("template"),
-        preheader=fields.get("preheader", ""),
-        sender=fields.get("from", ""),
-        position=fields.span.position,
-    )
-)
-
-SMS: Reader[SmsContent] = Record(
-    {
-        "template": Key(_template, "A name under templates/sms, without .txt.j2.", required=True),
-        "max_parts": Key(integer(1, 10), "More parts than this are an error; no limit by default."),
-        "sms_type": Key(
-            choice("notice", "promotion"),
-            "How the gateway files it; by default marketing and care are promotion.",
-        ),
-    },
-    later=frozenset({"rotate"}),
-).build(
-    lambda fields: SmsContent(
-        template=fields.get("template"),
-        max_parts=fields.get("max_parts"),
-        sms_type=fields.get("sms_type"),
-        position=fields.span.position,
-    )
-)
+def _check_step(fields: Fields, report: Report) -> None:
+    _check_channels(fields, report)
+    check_variants(fields, report)
 
 
 def _check_channels(fields: Fields, report: Report) -> None:
@@ -87,13 +49,16 @@ def _check_channels(fields: Fields, report: Report) -> None:
 def _step(fields: Fields) -> Step:
     email, sms = fields.get("email"), fields.get("sms")
     only: tuple[Channel, ...] = ("email",) if email else ("sms",)
-    return Step(
+    step = Step(
         id=fields.get("id", "main"),
         channels=fields.get("channel", only),
         email=email,
         sms=sms,
         position=fields.span.position,
+        after=fields.get("after"),
     )
+    variants = fields.get("variants")
+    return with_variants(step, variants) if variants else with_rotation(step)
 
 
 STEP: Reader[Step] = Record(
@@ -105,23 +70,20 @@ STEP: Reader[Step] = Record(
         ),
         "email": Key(EMAIL, "What the email says."),
         "sms": Key(SMS, "What the text message says."),
+        "after": Key(AFTER, "Of every step but the first: what it follows, and when."),
+        "variants": Key(VARIANTS, "Wordings, each for a share of the customers."),
     },
-    later=frozenset({"after", "coupon", "variants", "winner", *LATER_CHANNELS}),
-    check=_check_channels,
+    later=frozenset({"coupon", "winner", *LATER_CHANNELS}),
+    check=_check_step,
 ).build(_step)
 
 
 def _read_steps(node: Node, report: Report) -> tuple[Step, ...] | None:
-    steps = _SEVERAL.read(node, report)
-    if isinstance(node, Items) and len(node.children) > 1:
-        report.error(
-            node.children[1].span.position,
-            "more than one step is not supported yet",
-            "not-supported",
-        )
-        return None
-    return steps
+    before, steps = report.errors, _SEVERAL.read(node, report)
+    if steps is not None:
+        check_series(steps, report)
+    return steps if report.errors == before else None
 
 
-_SEVERAL = list_of(STEP, least=1)
-STEPS: Reader[tuple[Step, ...]] = Reader(_read_steps, {**_SEVERAL.schema, "maxItems": 1})
+_SEVERAL = list_of(STEP, least=1, most=MOST_STEPS)
+STEPS: Reader[tuple[Step, ...]] = Reader(_read_steps, _SEVERAL.schema)

@@ -39,7 +39,7 @@ def check_timing(definition: Campaign | Care, policy: Policy, report: Report) ->
         _check_window(definition, schedule, schedule.send_time, policy, report)
         return
     dues = list(_dues(definition, policy))
-    for step in definition.steps:
+    for step in definition.steps[:1]:  # later ones wait for the one before, not for a time of day
         found = [_hopeless(definition, due, step.channels, policy) for due in dues]
         if found and all(found):
             place = definition.trigger if isinstance(definition, Care) else definition.schedule
@@ -50,7 +50,7 @@ def _check_window(
     definition: Campaign | Care, schedule: Schedule, window: Hours, policy: Policy, report: Report
 ) -> None:
     """A window that lies within quiet hours on every channel only looks as if it were one."""
-    for step in definition.steps:
+    for step in definition.steps[:1]:
         around = [_around(window, channel, schedule, policy) for channel in step.channels]
         if all(around) and around[0] is not None:
             rule = around[0]

@@ -63,6 +63,9 @@ class TreeReader:
                 "`top` stands beside the conditions of an audience or a segment, not within them"
             )
             report.error(key.span.position, message, "bad-value")
+        elif key.value == "holdout":
+            message = "`holdout` stands beside the conditions of a campaign's or care rule's audience, not within them"
+            report.error(key.span.position, message, "bad-value")
         elif key.value in LATER:
             report.not_yet(key.span.position, key.value)
         elif key.value in ANCHOR:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import time, timedelta
 from typing import Literal
 
+ID = r"[a-z0-9-]{1,100}"
+"""Of a file, a step, a variant."""
 _DURATION = re.compile(r"(\d{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 STATUSES = ("placed", "paid", "shipped", "arrived", "received", "refunded", "closed")

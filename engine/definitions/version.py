@@ -20,7 +20,7 @@ def version_files(definition: Campaign | Care, files: Mapping[str, str]) -> dict
     """
     paths = {definition.position.file}
     paths |= _segments(definition, files)
-    for step in definition.steps:
+    for step in definition.wordings:
         paths |= _templates(step, files)
     return {path: files[path] for path in sorted(paths & files.keys())}
 

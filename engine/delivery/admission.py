@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, insert
 
 from engine.definitions.campaign import Channel
+from engine.delivery.wordings import write_variants
 from engine.gate.candidates import Candidate
 from engine.gate.decision import Defer, Send, Skip
 from engine.gate.gate import Decided
@@ -50,6 +51,7 @@ def write(
             batch = secrets.token_hex(8)
             batches.append(batch)
             _write_sends(connection, catalog, mine[start : start + BATCH], batch, now)
+    write_variants(connection, catalog, sends)
     return Admission(batches, len(sends))
 
 
@@ -65,12 +67,12 @@ def _write_sends(
         {"id": "bigint", "place": "bigint", "hash": "text", "domain": "text", "send_at": "moment"},
     )
     channel = sends[0][1].channel
-    digests = {candidate.digest for candidate, _ in sends}
-    places = {digest: _place(connection, catalog, digest, channel) for digest in digests}
+    steps = {(candidate.digest, candidate.step) for candidate, _ in sends}
+    places = {key: _place(connection, catalog, key, channel) for key in steps}
     rows = [
         {
             "id": candidate.id,
-            "place": places[candidate.digest],
+            "place": places[candidate.digest, candidate.step],
             "hash": verdict.address_hash,
             "domain": verdict.email_domain,
             "send_at": verdict.send_at,
@@ -93,9 +95,11 @@ def _write_sends(
     )
 
 
-def _place(connection: Connection, catalog: Catalog, digest: str, channel: Channel) -> int:
-    """Where the chosen channel stands in the step's list: after a refusal the next one is tried."""
-    return catalog.version(connection, digest).definition.steps[0].channels.index(channel)
+def _place(connection: Connection, catalog: Catalog, key: tuple[str, str], channel: Channel) -> int:
+    """Where the chosen channel stands in the list of this step (digest, id): after a refusal the next one is tried."""
+    step = catalog.version(connection, key[0]).definition.step(key[1])
+    assert step is not None, "the gate skips a step that the version does not have"
+    return step.channels.index(channel)
 
 
 def _write_noes(

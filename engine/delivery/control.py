@@ -23,6 +23,8 @@ from engine.delivery.in_hand import BACK_TO_PLANNED, IN_HAND
 from engine.delivery.leases import wait_for_admission
 from engine.delivery.targets import Target, parse_target
 from engine.errors import UsageError, YanshuError
+from engine.planning.series import revive
+from engine.store.among import among
 from engine.store.session import Store, insert_ignoring
 from engine.store.tables import State, audit, deliveries, pauses, runs
 from engine.store.types import Moment
@@ -168,6 +170,7 @@ def retry(
                     reason="retried by an operator",
                 )
             )
+        revive(connection, [row.id for row in rows])
         _audit(
             connection,
             "retry",
@@ -188,15 +191,17 @@ def settle(
         values: dict[str, Any] = {"state": as_state, "ended_at": now, "reason": f"settled by {by}"}
         if as_state == "sent":
             values["sent_at"] = func.coalesce(deliveries.c.first_attempt_at, literal(now, Moment))
-        count = connection.execute(
-            update(deliveries)
-            .where(
-                deliveries.c.state.in_((State.UNCERTAIN, State.FAILED)),
-                deliveries.c.state != as_state,
-                aim.holds(),
-            )
-            .values(**values)
-        ).rowcount
+        chosen = (
+            deliveries.c.state.in_((State.UNCERTAIN, State.FAILED))
+            & (deliveries.c.state != as_state)
+            & aim.holds()
+        )
+        ids = connection.execute(select(deliveries.c.id).where(chosen)).scalars().all()
+        settled = update(deliveries).where(among(deliveries.c.id, "ids")).values(**values)
+        connection.execute(settled, {"ids": ids})
+        count = len(ids)
+        if as_state == "sent" and revive(connection, ids):
+            _reopen_runs(connection, deliveries.c.id.in_(ids))
         _audit(connection, "settle", aim, by, now, {"as": as_state, "count": count})
     return Changed(aim.text, count, f"{count} deliveries of {aim.text} settled as {as_state}")
 

@@ -26,6 +26,7 @@ from engine.gate.candidates import load_candidates
 from engine.gate.gate import Decided, decide
 from engine.gate.outlets import Outlets
 from engine.gate.traffic import Traffic
+from engine.planning.series import any_ended, go_on
 from engine.store.catalog import Catalog, CatalogReader
 from engine.store.session import Store
 from engine.store.tables import State, deliveries, runs
@@ -69,6 +70,7 @@ class Dispatcher:
         lost = self._lead(now)
         if lost is None:
             return Tick(leads=False)
+        self._let_series_go_on(now)
         with self.store.read() as connection:
             look = self._look(connection, now)
         admission = self._admit(look, now) if look.decided else Admission()
@@ -120,6 +122,18 @@ class Dispatcher:
                 batches=len(found.batches),
             )
         return found.batches
+
+    def _let_series_go_on(self, now: datetime) -> None:
+        """Tell later steps how those that they wait for ended. Where the lease is lost meanwhile, another process does."""
+        with self.store.read() as connection:
+            more = any_ended(connection)
+        while more:
+            with self.store.write() as connection:
+                if self._lease is None or not leases.still_holds(
+                    connection, self._lease, leases.DISPATCHER_SECONDS
+                ):
+                    return
+                more = go_on(connection, self.reader.read(connection), now)
 
     def _look(self, connection: Connection, now: datetime) -> _Look:
         """Read and decide, without a lock: on SQLite the workers could write nothing meanwhile."""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, select
 
 from engine.channels.base import Envelope
-from engine.definitions.campaign import Step
+from engine.definitions.campaign import Channel, Step
 from engine.errors import ConfigurationError
 from engine.rendering.context import (
     CUSTOMER_COLUMNS,
@@ -41,12 +41,14 @@ class Row(NamedTuple):
     customer_id: int
     order_id: int | None
     digest: str
-    channel: str
+    channel: Channel
     channel_index: int
     address_hash: str | None
     attempts: int
     not_after: datetime
     send_at: datetime
+    step: str
+    variant: str | None
 
 
 _WIDTH = len(Row._fields)
@@ -71,7 +73,10 @@ class Letter(NamedTuple):
 
     @property
     def step(self) -> Step:
-        return self.version.definition.steps[0]
+        """The step, in the wording that the row was admitted with."""
+        step = self.version.definition.step(self.row.step)
+        assert step is not None, "the gate admits no step that the version does not have"
+        return step if step.is_plain else step.worded(self.row.channel, self.row.variant)
 
 
 class Rendered(NamedTuple):

@@ -64,6 +64,7 @@ def _doubt(connection: Connection, catalog: Catalog, living: set[str], now: date
     ).all()
     for row in rows:
         definition = catalog.version(connection, row.digest).definition
+        step = definition.step(row.step)
         sent = Sent(
             id=row.id,
             customer_id=row.customer_id,
@@ -72,7 +73,7 @@ def _doubt(connection: Connection, catalog: Catalog, living: set[str], now: date
             channel=row.channel,
             address_hash=row.address_hash,
             channel_index=row.channel_index,
-            channels=definition.steps[0].channels,
+            channels=step.channels if step else (row.channel,),
             not_after=row.not_after,
             resend_uncertain=definition.on_uncertain == "resend",
             parts=None,

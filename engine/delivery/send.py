@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Protocol
 
 import structlog
@@ -26,6 +27,7 @@ from engine.delivery.ledger import Ledger, PutOff
 from engine.delivery.letters import Letter, Rendered, Writer, load_letters
 from engine.delivery.results import Result, Sent, judge, relay_away_for
 from engine.errors import RenderingError
+from engine.gate.series import no_longer_wanted
 from engine.store.catalog import CatalogReader
 from engine.store.session import Store, waits_out_an_outage
 from engine.store.tables import State, deliveries
@@ -177,6 +179,7 @@ class Sender:
         with self._store.read() as connection:
             letters = self._load(connection, batch)
             refused = newly_refused(connection, self._reader.read(connection).policy, batch)
+            refused |= _ended_series(connection, letters, self._clock.now())
         return [letter for letter in letters if letter.row.id not in refused], refused
 
     @waits_out_an_outage
@@ -313,6 +316,15 @@ class Sender:
                 .values(**BACK_TO_PLANNED)
             )
             retire(connection, self._worker)
+
+
+def _ended_series(
+    connection: Connection, letters: Sequence[Letter], now: datetime
+) -> dict[int, str]:
+    """Later steps of series that ended since admission, with the reason; without any, nothing is asked."""
+    versions = {letter.row.digest: letter.version for letter in letters}
+    skips = no_longer_wanted(connection, [letter.row for letter in letters], versions, now)
+    return {number: skip.because.reason for number, skip in skips.items()}
 
 
 def _sent(letter: Letter, rendered: Rendered, attempt: int) -> Sent:

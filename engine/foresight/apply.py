@@ -27,6 +27,12 @@ from engine.foresight.recurring import Dates
 from engine.foresight.renames import warn_of_renames
 from engine.planning.expansion import expand
 from engine.planning.occurrences import occurrence
+from engine.planning.series_edits import (
+    drop_orphans,
+    follow,
+    is_first,
+    state_when_brought_back,
+)
 from engine.rendering.email import EmailCompiler
 from engine.rendering.lint import check_templates
 from engine.settings import Settings
@@ -270,7 +276,8 @@ class _InFlight:
         if not self._count(runs, others & runs.c.state.in_(("open", "blocked", "done"))):
             return None
         of_others = deliveries.c.run_id.in_(select(runs.c.id).where(others))
-        reached = self._count(deliveries, of_others & deliveries.c.admitted_at.is_not(None))
+        went_out = of_others & is_first() & deliveries.c.admitted_at.is_not(None)
+        reached = self._count(deliveries, went_out)
         if reached and not self.allow_rerun:
             raise YanshuError(
                 f"{change.path}: {reached} customers already received {change.name!r}; its new date"
@@ -302,8 +309,14 @@ class _InFlight:
         count = self.connection.execute(
             update(deliveries)
             .where(cancelled)
-            .values(**BACK_TO_PLANNED, **self._pin(change), ended_at=None, reason=None)
+            .values(
+                **{**BACK_TO_PLANNED, "state": state_when_brought_back()},
+                **self._pin(change),
+                ended_at=None,
+                reason=None,
+            )
         ).rowcount
+        follow(self.connection, self._definition(change), self.now)
         self.connection.execute(
             update(runs)
             .where(runs.c.id.in_(of_run), runs.c.state == "cancelled", runs.c.reason == reason)
@@ -322,12 +335,14 @@ class _InFlight:
         # that the file names now; a row that was tried keeps its history and only follows the new content.
         again = self._dates(change).filled_anew()
         of_these = select(runs.c.id).where(runs.c.definition == change.name, again)
-        fresh = rows & (deliveries.c.attempts == 0) & deliveries.c.run_id.in_(of_these)
+        fresh = rows & is_first() & (deliveries.c.attempts == 0) & deliveries.c.run_id.in_(of_these)
         anew = self.connection.execute(delete(deliveries).where(fresh)).rowcount
+        drop_orphans(self.connection, change.name)
         kept = self.connection.execute(
             update(deliveries).where(rows).values(**self._pin(change))
         ).rowcount
         definition = self._definition(change)
+        follow(self.connection, definition, self.now)
         self.connection.execute(
             update(runs)
             .where(runs.c.definition == change.name, runs.c.state.in_(("open", "blocked")))

@@ -15,7 +15,7 @@ from engine.audience.compiler import PEOPLE, Scope, matches
 from engine.customers.consent import permissions
 from engine.customers.profile import ensure_fresh
 from engine.definitions import regions
-from engine.definitions.campaign import Campaign, Care, Channel, Schedule
+from engine.definitions.campaign import Campaign, Care, Channel, Schedule, Step
 from engine.definitions.loader import Definitions
 from engine.foresight.apply import refuse_broken_templates
 from engine.foresight.changes import Change, compare, fingerprint, wanted
@@ -28,6 +28,7 @@ from engine.foresight.simulation import Progress, lived_through
 from engine.foresight.trials import untested
 from engine.planning.expansion import horizon
 from engine.planning.finish import cannot_finish
+from engine.planning.holdout import draws, reason_held_out
 from engine.planning.occurrences import next_occurrence
 from engine.planning.triggers import Span, due_rows
 from engine.settings import Settings
@@ -42,8 +43,23 @@ _CHUNK = 10_000
 
 
 @dataclass(frozen=True, slots=True)
+class LaterStep:
+    """A later step, as if nobody dropped out before it: conditions and the caps can only take people away."""
+
+    id: str
+    after: str
+    wait: str
+    by_channel: Mapping[str, int]
+    sms_parts: int
+    cost: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Sendings:
-    """What one campaign or care rule would do: a campaign for its date, a care rule within the horizon."""
+    """What one campaign or care rule would do: a campaign for its date, a care rule within the horizon.
+
+    People, channels and parts are those of the first step; `cost` is that of all steps, at most.
+    """
 
     id: str
     kind: str
@@ -57,6 +73,7 @@ class Sendings:
     sms_parts: int
     cost: Decimal
     warnings: Sequence[str] = field(default=())
+    later: Sequence[LaterStep] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +193,7 @@ class _Look:
         policy = self.definitions.policy
         when = next_occurrence(schedule, policy.timezone, self.zones, self.now)
         if when is None:
-            nobody = _Reach(Counter(), Counter(), [])
+            nobody = {step.channels: _Reach() for step in campaign.steps}
             return self._sendings(campaign, nobody, None, None, 0, ["it never comes again"])
         spread = schedule.spread.delta if schedule.spread else timedelta()
         query = (
@@ -184,11 +201,14 @@ class _Look:
         )
         already = self.connection.execute(
             select(func.count()).where(
-                deliveries.c.definition == campaign.id, deliveries.c.anchor == when.text
+                deliveries.c.definition == campaign.id,
+                deliveries.c.anchor == when.text,
+                deliveries.c.parent_step.is_(None),
             )
         ).scalar_one()
         reach = self._reach(campaign, query)
-        warnings = _campaign_warnings(schedule, when.starts_at, reach, self.now)
+        first = reach[campaign.steps[0].channels]
+        warnings = _campaign_warnings(schedule, when.starts_at, first, self.now)
         if when.starts_at > self.now and campaign.id in self.untested:
             warnings.append(self.untested[campaign.id])
         last = when.ends_at + spread
@@ -196,7 +216,7 @@ class _Look:
             last = max(when.finish.values())
             begun = begun_by_rule(self.connection, policy.volume)
             span = (when.starts_at, last)
-            warnings += cannot_finish(policy, campaign, *span, reach.by_channel, begun)
+            warnings += cannot_finish(policy, campaign, *span, first.by_channel, begun)
         return self._sendings(campaign, reach, when.starts_at, last, already, warnings)
 
     def _care(self, care: Care) -> Sendings:
@@ -209,7 +229,8 @@ class _Look:
             select(func.min(found.c.due), func.max(found.c.due)).select_from(people).where(chosen)
         ).one()
         reach = self._reach(care, select(customers).select_from(people).where(chosen))
-        same = (deliveries.c.definition == care.id) & (deliveries.c.anchor == found.c.anchor)
+        of_rule = (deliveries.c.definition == care.id) & deliveries.c.parent_step.is_(None)
+        same = of_rule & (deliveries.c.anchor == found.c.anchor)
         already = self.connection.execute(
             select(func.count())
             .select_from(
@@ -222,17 +243,17 @@ class _Look:
     def _sendings(
         self,
         definition: Campaign | Care,
-        reach: _Reach,
+        reaches: _Reaches,
         first: datetime | None,
         last: datetime | None,
         already: int,
         warnings: Sequence[str],
     ) -> Sendings:
-        prices = self.definitions.policy.prices
-        parts = reach.by_channel["sms"] * sms_parts(
-            self.definitions, self.settings, definition, reach.sample, self.now
-        )
-        cost = reach.by_channel["email"] * prices.email + parts * prices.sms
+        reach = reaches[definition.steps[0].channels]
+        parts, cost = self._cost(definition, definition.steps[0], reach)
+        later = [
+            self._later(definition, step, reaches[step.channels]) for step in definition.steps[1:]
+        ]
         return Sendings(
             id=definition.id,
             kind=definition.kind,
@@ -244,19 +265,35 @@ class _Look:
             by_channel={name: count for name, count in reach.by_channel.items() if count},
             left_out=dict(reach.left_out),
             sms_parts=parts,
-            cost=cost,
+            cost=cost + sum(step.cost for step in later),
             warnings=tuple(warnings),
+            later=tuple(later),
         )
+
+    def _cost(self, definition: Campaign | Care, step: Step, reach: _Reach) -> tuple[int, Decimal]:
+        """SMS parts and money, where everybody whom it reaches gets it."""
+        prices = self.definitions.policy.prices
+        parts = reach.by_channel["sms"] * sms_parts(
+            self.definitions, self.settings, definition, step, reach.sample, self.now
+        )
+        return parts, reach.by_channel["email"] * prices.email + parts * prices.sms
+
+    def _later(self, definition: Campaign | Care, step: Step, reach: _Reach) -> LaterStep:
+        assert step.after is not None
+        parts, cost = self._cost(definition, step, reach)
+        reached: dict[str, int] = {n: count for n, count in reach.by_channel.items() if count}
+        return LaterStep(step.id, step.after.step, str(step.after.wait), reached, parts, cost)
 
     def _scope(self) -> Scope:
         policy = self.definitions.policy
         return Scope(self.now, policy.timezone, policy, self.definitions.segments)
 
-    def _reach(self, definition: Campaign | Care, query: Any) -> _Reach:
-        reach = _Reach(Counter(), Counter(), [])
+    def _reach(self, definition: Campaign | Care, query: Any) -> _Reaches:
+        found = {step.channels: _Reach() for step in definition.steps}
         for rows in self._chunks(query):
-            reach.count(self.connection, self.definitions, definition, rows, self.now)
-        return reach
+            for channels, reach in found.items():
+                reach.count(self.connection, self.definitions, definition, channels, rows, self.now)
+        return found
 
     def _chunks(self, query: Any) -> Iterator[Sequence[Any]]:
         result = self.connection.execution_options(yield_per=_CHUNK).execute(query)
@@ -267,9 +304,9 @@ class _Look:
 class _Reach:
     """Whom a definition reaches by which channel, as the gate would choose today (caps and hours aside)."""
 
-    by_channel: Counter[Channel]
-    left_out: Counter[str]
-    sample: list[Any]
+    by_channel: Counter[Channel] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    sample: list[Any] = field(default_factory=list)
     people: int = 0
 
     def count(
@@ -277,10 +314,12 @@ class _Reach:
         connection: Connection,
         definitions: Definitions,
         definition: Campaign | Care,
+        channels: Sequence[Channel],
         rows: Sequence[Any],
         now: datetime,
     ) -> None:
-        channels = definition.steps[0].channels
+        policy = definitions.policy
+        holds_out = bool(draws(definition, policy))
         wanted_keys = [
             (hashed, channel, definition.message_class)
             for row in rows
@@ -290,6 +329,9 @@ class _Reach:
         allowed = permissions(connection, definitions.policy, wanted_keys)
         for row in rows:
             self.people += 1
+            if holds_out and reason_held_out(row.id, definition, policy):
+                self.left_out["holdout"] += 1
+                continue
             self._place(row, channels, definition.message_class, allowed, now)
 
     def _place(
@@ -311,6 +353,10 @@ class _Reach:
                 return
             reason = permission.reason
         self.left_out[reason] += 1
+
+
+_Reaches = Mapping[tuple[Channel, ...], _Reach]
+"""By the channels of a step: most steps of a series share theirs."""
 
 
 def _address_hash(row: Any, channel: str, now: datetime) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from engine.foresight.future import Course, Future, Held
-from engine.foresight.plan import Plan, Sendings
+from engine.foresight.plan import LaterStep, Plan, Sendings
 from engine.pages.terminal import plain
 
 SIGNS = {"added": "+", "changed": "~", "removed": "-"}
@@ -39,6 +39,8 @@ def _sending(sending: Sendings, future: Future | None) -> dict[str, Any]:
     shown = asdict(sending)
     for key in ("first", "last"):
         shown[key] = shown[key].isoformat() if shown[key] else None
+    for step in shown["later"]:
+        step["cost"] = str(step["cost"])
     course = course_of(future, sending)
     return {
         **shown,
@@ -104,6 +106,7 @@ def _sentences(sending: Sendings, plan: Plan) -> list[str]:
         f"    reaches {reached}; about {sending.cost:.2f} {plan.currency}"
         + (f" ({sending.sms_parts} SMS parts)" if sending.sms_parts else ""),
     ]
+    lines += [_later(step) for step in sending.later]
     if sending.already:
         lines.append(f"    {sending.already} of them have it planned or sent already")
     course = course_of(plan.future, sending)
@@ -113,6 +116,11 @@ def _sentences(sending: Sendings, plan: Plan) -> list[str]:
     else:
         lines += [f"    {line}" for line in _after(course, plan.future)]
     return lines + [f"    warning: {warning}" for warning in sending.warnings]
+
+
+def _later(step: LaterStep) -> str:
+    reached = ", ".join(f"{count} by {name}" for name, count in step.by_channel.items())
+    return f"    {step.wait} after {step.after}: {step.id}, at most {reached or 'nobody'}"
 
 
 def _after(course: Course, future: Future) -> Iterator[str]:

@@ -56,7 +56,7 @@ class Parts:
             .limit(RENDERED)
         )
         sample = [row._asdict() for row in rows]
-        return sms_parts(self.definitions, self.settings, definition, sample, self.now, step)
+        return sms_parts(self.definitions, self.settings, definition, step, sample, self.now)
 
 
 def _step(definition: Campaign | Care | None, step_id: str) -> Step | None:
@@ -68,18 +68,17 @@ def sms_parts(
     definitions: Definitions,
     settings: Settings,
     definition: Campaign | Care,
+    step: Step,
     sample: Sequence[Mapping[str, Any]],
     now: datetime,
-    step: Step | None = None,
 ) -> int:
-    """The parts that one message of a step (default: the first) takes, rounded up from the sample's average; 0 without a
-    sample.
+    """The parts that one message of the step takes, in its first wording, rounded up from the sample's average; 0 without a sample.
 
     A customer for whom the template fails counts as one part here: `lint` and the send path name the failure.
     """
-    step = definition.steps[0] if step is None else step
     if not sample or step.sms is None:
         return 0
+    said = step.worded("sms", None)
     compiler = SmsCompiler(
         settings, definitions.files, definition, timezone=definitions.policy.timezone
     )
@@ -87,7 +86,7 @@ def sms_parts(
     for row in sample:
         data = MessageData(new_public_id(), "", customer_context(row), None, (), now)
         try:
-            counts.append(compiler.compile(step, row["language"]).render(data).parts)
+            counts.append(compiler.compile(said, row["language"]).render(data).parts)
         except RenderingError:
             counts.append(1)
     return -int(-mean(counts) // 1)

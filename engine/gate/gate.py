@@ -20,6 +20,7 @@ from engine.gate.history import History, fetch_history
 from engine.gate.hours import QuietTimes
 from engine.gate.permission import Route, ask_permissions, choose
 from engine.gate.qualification import Again, no_longer_qualified
+from engine.gate.series import no_longer_wanted
 from engine.gate.traffic import Traffic
 
 Decided = tuple[Candidate, Decision]
@@ -42,6 +43,7 @@ def decide(
     """
     batch = _Batch(connection, catalog, candidates, now)
     batch.set_aside_the_unfit()
+    batch.ask_whether_series_go_on()
     batch.choose_channels(channels)
     batch.ask_whether_they_still_qualify()
     walk = batch.walk(Traffic() if traffic is None else traffic)
@@ -89,6 +91,10 @@ class _Batch:
             elif (candidate.digest, candidate.step) not in self._channels:
                 evidence = {"step": candidate.step}
                 self.settled[candidate.id] = Skip(Because("step removed", evidence=evidence))
+        self._close()
+
+    def ask_whether_series_go_on(self) -> None:
+        self.settled |= no_longer_wanted(self._connection, self.standing, self._versions, self._now)
         self._close()
 
     def choose_channels(self, available: frozenset[Channel]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, bindparam, select
 
@@ -87,7 +87,10 @@ def _still_fails(
 
 
 class Again:
-    """Care rules with `again`: which occurrences of a rule a customer has had, those of this batch included."""
+    """Care rules with `again`: which occurrences of a rule a customer has had, those of this batch included.
+
+    Of a series only the first step counts, and only that is asked: a series that has begun goes on to its end.
+    """
 
     def __init__(
         self,
@@ -123,7 +126,7 @@ class Again:
 
     def skip(self, candidate: Candidate) -> Skip | None:
         """A skip where another occurrence went out within `again`; exactly that long ago is long enough."""
-        limit = self._limits.get(candidate.digest)
+        limit = self._limit(candidate)
         had = self._had.get((candidate.definition, candidate.customer_id)) if limit else None
         if not limit or not had:
             return None
@@ -135,10 +138,14 @@ class Again:
         return None
 
     def admitted(self, candidate: Candidate) -> None:
-        if candidate.digest in self._limits:
+        if self._limit(candidate):
             key = (candidate.definition, candidate.customer_id)
             entry = (candidate.anchor, candidate.public_id, self._now)
             self._had.setdefault(key, []).append(entry)
+
+    def _limit(self, candidate: Candidate) -> tuple[Care, timedelta] | None:
+        limit = self._limits.get(candidate.digest)
+        return limit if limit and limit[0].steps[0].id == candidate.step else None
 
 
 # Named customers, not definitions: SQLite would walk through all that a definition ever sent.
@@ -152,4 +159,5 @@ _HAD = select(
     among(deliveries.c.customer_id, "customers"),
     deliveries.c.admitted_at > bindparam("since"),
     is_committed,
+    deliveries.c.parent_step.is_(None),
 )

@@ -53,6 +53,8 @@ class Story:
             "id": row["public_id"],
             "customer": row["ref"],
             **{name: row[name] for name in plain_columns},
+            "after": row["parent_step"],
+            "variant": row["variant"],
             **{name: row[name] for name in _TIMES},
             "deferrals": row["deferrals"],
             "reply": row["reply"],
@@ -65,7 +67,8 @@ class Story:
     def as_text(self, zone: str) -> str:
         row = self.row
         when = local(row["sent_at"] or row["ended_at"] or row["next_at"], zone)
-        head = f"{row['definition']} / {row['step']}  {row['state']}  {when}  [{row['public_id']}]"
+        step = f"{row['step']} ({row['variant']})" if row["variant"] else row["step"]
+        head = f"{row['definition']} / {step}  {row['state']}  {when}  [{row['public_id']}]"
         lines = [f"due {local(row['due_at'], zone)}, for {plain(row['anchor'])}"]
         lines += [self.outlook] if self.outlook else []
         lines += [verdict.as_text(zone).replace("\n", "\n  ") for verdict in self.decisions]
@@ -214,7 +217,8 @@ def _outlook(row: Row[Any], held: set[str], now: datetime) -> str | None:
     if pause := held & set(_names(row)):
         return f"waits: {', '.join(sorted(pause))} is paused"
     if row.state == State.WAITING:
-        return "waits for the step before it"
+        named = f", {row.parent_step}" if row.parent_step else ""
+        return f"waits for the step before it{named}"
     if row.next_at > now:
         return f"waits for its time; put off: {row.reason}" if row.deferrals else "is not due yet"
     return "is due: the gate has not looked at it yet"

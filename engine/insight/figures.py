@@ -57,6 +57,33 @@ class Hour:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepFigures:
+    """One step's messages of one wording; `variant` None: those that have none, or that were never admitted."""
+
+    step: str
+    variant: str | None
+    planned: int
+    open: int
+    sent: int
+    opened: int
+    clicked: int
+    unsubscribed: int
+    bounced: int
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFigures:
+    """People who were `sent` the first message, or were held out (`holdout`): how many, and what they ordered in the time
+    that is compared."""
+
+    group: str
+    people: int
+    buyers: int
+    orders: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DefinitionReport:
     """The figures of one campaign or care rule. `planned`: every message that was meant to go (not the holdout);
     `deferred`: those that the gate put off at least once, whatever became of them."""
@@ -79,6 +106,8 @@ class DefinitionReport:
     links: tuple[LinkFigures, ...]
     hours: tuple[Hour, ...]
     scanners: Mapping[str, int]  # events of machines by kind: opened, clicked, viewed
+    steps: tuple[StepFigures, ...] = ()
+    groups: tuple[GroupFigures, ...] = ()  # only where people are held out
 
     @property
     def delivered(self) -> int | None:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, distinct, func, select, true
 
 from engine.insight.figures import ChannelFigures, DefinitionReport, Hour, LinkFigures, Report
+from engine.insight.steps import holdout_figures, step_figures
 from engine.store.tables import (
     OPEN_STATES,
     Engagement,
@@ -42,8 +44,16 @@ def report(connection: Connection, definition_ids: Sequence[str] | None, now: da
     hours = _grouped(connection.execute(_hours(wanted)))
     clicks = _grouped(connection.execute(_links(wanted)))
     kinds = _kinds(connection, states)
+    held = [name for name, own in states.items() if any(r.state == State.HOLDOUT for r in own)]
+    groups = holdout_figures(connection, held, now) if held else {}
     reports = [
-        _definition(name, kinds.get(name, "campaign"), own, events[name], hours[name], clicks[name])
+        replace(
+            _definition(
+                name, kinds.get(name, "campaign"), own, events[name], hours[name], clicks[name]
+            ),
+            steps=step_figures(own, events[name]),
+            groups=groups.get(name, ()),
+        )
         for name, own in states.items()
     ]
     latest = datetime.max.replace(tzinfo=UTC)
@@ -55,10 +65,13 @@ def report(connection: Connection, definition_ids: Sequence[str] | None, now: da
 def _states(wanted: ColumnElement[bool]) -> Any:
     table = deliveries.c
     reason = case((table.state == State.SKIPPED.value, table.reason))
-    keys = (table.definition, table["class"], table.channel, table.state, reason)
+    keys = (
+        table.definition, table["class"], table.channel, table.step, table.variant, table.state, reason,
+    )  # fmt: skip
     return (
         select(
-            table.definition, table["class"].label("message_class"), table.channel, table.state,
+            table.definition, table["class"].label("message_class"), table.channel,
+            table.step, table.variant, table.state, func.min(table.due_at).label("due"),
             reason.label("why"), func.count().label("messages"),
             func.sum(case((table.deferrals > 0, 1), else_=0)).label("deferred"),
             func.min(table.sent_at).label("first"), func.max(table.sent_at).label("last"),
@@ -76,13 +89,16 @@ def _events(wanted: ColumnElement[bool]) -> Any:
     person = case((event.scanner.is_(None), event.delivery_id))
     return (
         select(
-            deliveries.c.definition, deliveries.c.channel, kind.label("kind"),
+            deliveries.c.definition, deliveries.c.channel, deliveries.c.step, deliveries.c.variant,
+            kind.label("kind"),
             func.count(distinct(person)).label("messages"),
             func.sum(case((event.scanner.is_not(None), 1), else_=0)).label("scanners"),
         )
         .join(deliveries, deliveries.c.id == event.delivery_id)
         .where(wanted)
-        .group_by(deliveries.c.definition, deliveries.c.channel, kind)
+        .group_by(
+            deliveries.c.definition, deliveries.c.channel, deliveries.c.step, deliveries.c.variant, kind
+        )
     )  # fmt: skip
 
 
@@ -202,7 +218,9 @@ def _channels(rows: _Rows, events: _Rows) -> tuple[ChannelFigures, ...]:
     for row in rows:
         if row.state == State.SENT:
             sent[row.channel or "email"] += row.messages
-    counts = {(row.channel or "email", row.kind): row.messages for row in events}
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in events:
+        counts[row.channel or "email", row.kind] += row.messages
     names = sorted({*sent, *(channel for channel, _ in counts)})
 
     def figures(channel: str) -> ChannelFigures:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -56,6 +56,8 @@ def _definition_json(one: DefinitionReport) -> dict[str, Any]:
         "last_sent_at": one.last_sent_at.isoformat() if one.last_sent_at else None,
         "channels": [_channel_json(channel) for channel in one.channels],
         "links": [_link_json(link) for link in one.links],
+        "steps": [asdict(step) for step in one.steps],
+        "groups": [asdict(group) for group in one.groups],
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +26,8 @@ class RunStatus:
     reason: str | None
     starts_at: datetime | None
     counts: Mapping[str, int]
+    later: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Of a series: the later steps' own counts, those of a state that they have."""
 
     @property
     def is_open(self) -> bool:
@@ -40,6 +42,7 @@ class RunStatus:
             "reason": self.reason,
             "starts_at": _iso(self.starts_at),
             "states": dict(self.counts),
+            "later_steps": {step: dict(counts) for step, counts in self.later.items()},
         }
 
 
@@ -113,6 +116,9 @@ class Status:
         return [run for run in self.runs if run.id not in old]
 
     def _remarks(self, zone: str) -> Iterable[str]:
+        for run in self._shown():
+            if run.is_open and run.later:
+                yield f"later steps of run {run.id} of {plain(run.definition)}: {_steps(run.later)}"
         for run in self.blocked:
             yield f"blocked: run {run.id} of {plain(run.definition)}: {plain(run.reason)}"
         for pause in self.pauses:
@@ -150,6 +156,7 @@ def _runs(connection: Connection) -> tuple[RunStatus, ...]:
     )
     for run_id, state, count in connection.execute(grouped):
         counts.setdefault(run_id, _zeroes())[state] = count
+    later = _later_steps(connection)
     return tuple(
         RunStatus(
             id=row.id,
@@ -159,8 +166,28 @@ def _runs(connection: Connection) -> tuple[RunStatus, ...]:
             reason=row.reason,
             starts_at=row.starts_at,
             counts=counts.get(row.id) or _zeroes(),
+            later=later.get(row.id, {}),
         )
         for row in connection.execute(select(runs).order_by(runs.c.id))
+    )
+
+
+def _later_steps(connection: Connection) -> Mapping[int, dict[str, dict[str, int]]]:
+    """Run → step → state → deliveries, from an index that holds nothing but later steps."""
+    table = deliveries.c
+    keys = (table.run_id, table.step, table.state)
+    query = select(*keys, func.count()).where(table.parent_step.is_not(None)).group_by(*keys)
+    found: dict[int, dict[str, dict[str, int]]] = {}
+    for run_id, step, state, count in connection.execute(query.order_by(*keys)):
+        found.setdefault(run_id, {}).setdefault(step, {})[state] = count
+    return found
+
+
+def _steps(later: Mapping[str, Mapping[str, int]]) -> str:
+    """`nudge 3 waiting, 2 sent; last 5 waiting`"""
+    return "; ".join(
+        f"{plain(step)} " + ", ".join(f"{count} {state}" for state, count in counts.items())
+        for step, counts in later.items()
     )
 
 

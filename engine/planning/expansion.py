@@ -39,6 +39,7 @@ from engine.planning.local_time import DAY, local_seconds
 from engine.planning.occurrences import Occurrence, occurrences
 from engine.planning.rows import chunks, delivery_rows, insert_in_chunks, insert_rows
 from engine.planning.runs import day_runs, ensure_run, expanded, is_complete, known_runs
+from engine.planning.series import insert_later_steps
 from engine.planning.triggers import Span, computed_once, due_rows, zone_of_customer
 from engine.store.catalog import Catalog, Version
 from engine.store.session import Store
@@ -159,6 +160,7 @@ def _expand_occurrence(
         for low, high in chunks(store):
             with store.write() as connection:
                 made += insert_rows(connection, query.where(customers.c.id.between(low, high)))
+                insert_later_steps(connection, version, [run.id], now, between=(low, high))
     with store.write() as connection:
         connection.execute(expanded(run.id, now))
     return made
@@ -205,6 +207,7 @@ def _everybodys_rows(
     return (
         delivery_rows(
             version,
+            scope.policy,
             run_id=literal(run.id, BigInteger),
             customer_id=customers.c.id,
             anchor=literal(when.text, Text),
@@ -244,6 +247,7 @@ def _expand_care(
     of_day = day_rows.data(sorted(by_day.items())).cte("of_day")
     query = delivery_rows(
         version,
+        policy,
         run_id=of_day.c.run_id,
         customer_id=customers.c.id,
         anchor=found.c.anchor,
@@ -254,7 +258,8 @@ def _expand_care(
         now=now,
     )
     of_their_day = people.join(of_day, of_day.c.day == found.c.day)
-    return insert_in_chunks(store, query.select_from(of_their_day).where(*chosen))
+    rows = query.select_from(of_their_day).where(*chosen)
+    return insert_in_chunks(store, rows, version, by_day.values(), now)
 
 
 def _with_days(found: FromClause, policy: Policy) -> CTE:

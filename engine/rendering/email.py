@@ -243,7 +243,7 @@ class _Workshop:
     def sources(self) -> dict[tuple[str, str], Source | RenderingError]:
         """Every step in every language, in a fixed order: it decides about the numbers of the links."""
         found: dict[tuple[str, str], Source | RenderingError] = {}
-        for step in self.definition.steps:
+        for step in self.definition.wordings:
             if step.email is not None:
                 for language in languages(self.reader.files, "email", step.email.template):
                     found[step.id, language] = self._source(step.email, language)

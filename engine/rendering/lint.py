@@ -72,7 +72,7 @@ class _Check:
 
     def emails(self) -> Iterator[Problem]:
         compiler = EmailCompiler(self.settings, Signer(["lint"]), self.files, self.definition)
-        for step in self.definition.steps:
+        for step in self.definition.wordings:
             for language in compiler.languages(step):
                 source = compiler.source(step, language)
                 if isinstance(source, RenderingError):
@@ -82,7 +82,7 @@ class _Check:
 
     def texts(self) -> Iterator[Problem]:
         compiler = SmsCompiler(self.settings, self.files, self.definition)
-        for step in self.definition.steps:
+        for step in self.definition.wordings:
             if step.sms is not None:
                 for language in languages(self.files, "sms", step.sms.template):
                     yield from self._text(compiler, step, language)
@@ -214,7 +214,10 @@ def _paid_reviews(files: Mapping[str, str]) -> Iterator[Problem]:
 
 def _unused(definitions: Definitions) -> Iterator[Definition]:
     """A stand-in definition that sends each template which no definition uses and no other template pulls in."""
-    files, steps = definitions.files, [s for d in definitions.sendable().values() for s in d.steps]
+    files, steps = (
+        definitions.files,
+        [s for d in definitions.sendable().values() for s in d.wordings],
+    )
     pulled_in = {
         (path.split("/")[1], name.split(".")[0])
         for path, text in files.items()

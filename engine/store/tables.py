@@ -46,6 +46,10 @@ COMMITTED_STATES = (State.QUEUED, State.SENDING, State.SENT, State.UNCERTAIN)
 """States that use up a frequency cap, by time of admission."""
 
 
+STOPPED = "stopped"
+"""Reason of a later step that `stop_on` ended: the gate writes it, and planning hands it on to the steps after that."""
+
+
 class Engagement(StrEnum):
     """What is learnt about a delivery afterwards, in the words of the mail world."""
 
@@ -425,6 +429,9 @@ class Delivery(_Row, table=True):
         Index("ix_deliveries_volume", "admitted_at", postgresql_where=text("admitted_at IS NOT NULL"), sqlite_where=text("admitted_at IS NOT NULL")),
         Index("ix_deliveries_run", "run_id", "state"),
         Index("ix_deliveries_open", "customer_id", "not_after", postgresql_where=text("state IN ('planned', 'waiting')"), sqlite_where=text("state IN ('planned', 'waiting')")),
+        # Steps that have ended and whose later steps do not know it yet: hardly ever any, and the dispatcher asks all the time.
+        Index("ix_deliveries_followed", "ended_at", postgresql_where=text("followed IS NOT NULL AND ended_at IS NOT NULL"), sqlite_where=text("followed IS NOT NULL AND ended_at IS NOT NULL")),
+        Index("ix_deliveries_later", "run_id", "step", "state", postgresql_where=text("parent_step IS NOT NULL"), sqlite_where=text("parent_step IS NOT NULL")),
         CheckConstraint("state IN ('waiting','planned','queued','sending','sent','failed','uncertain','skipped','cancelled','holdout')", name="known_state"),
     )  # fmt: skip
     id: int | None = _key()
@@ -464,6 +471,11 @@ class Delivery(_Row, table=True):
     reply: str | None = _text(nullable=True)
     parts: int | None = _number(nullable=True)  # SMS parts sent
     created_at: datetime = _moment()
+    # of a series
+    parent_step: str | None = _text(nullable=True)  # the step that this one follows; NULL = first
+    followed: bool | None = Field(default=None, sa_column=Column(Boolean, nullable=True))
+    # true: a later step is to be told how this one ends; NULL: none is (any more)
+    variant: str | None = _text(nullable=True)  # the wording that it was admitted with
 
 
 class Attempt(_Row, table=True):

@@ -148,7 +148,7 @@ def add_a_key_of_the_future(rng: random.Random, path: str, text: str) -> Broken:
     if where == "segments":
         return Broken(path, f"{text}any: [{{replied: {{}}}}]\n", "not-supported")
     keys = {"policy.yaml": ["guard", "providers"]}
-    key = rng.choice(keys.get(where, ["owner", "stop_on", "guard"]))
+    key = rng.choice(keys.get(where, ["owner", "attribution", "guard"]))
     return Broken(path, f"{text}{key}: 1\n", "not-supported")
 
 

@@ -174,7 +174,7 @@ def test_schemas_declare_the_very_keys_that_are_read() -> None:
     assert {"all", "any", "not", "city", "older_than", "known"} <= keys["segment"]
     assert {"grading", "period", "quiet_hours", "per", "domain", "unknown"} <= keys["policy"]
     assert "anchor" not in keys["campaign"] | keys["segment"]
-    for kind, refused in (("campaign", "holdout"), ("care", "stop_on"), ("policy", "guard")):
+    for kind, refused in (("campaign", "winner"), ("care", "guard"), ("policy", "guard")):
         assert refused not in keys[kind]
 
 

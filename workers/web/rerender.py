@@ -31,6 +31,7 @@ class Sent:
     version: Version
     timezone: str
     step: str
+    variant: str | None
     language: str | None
     data: MessageData
 
@@ -65,16 +66,18 @@ class Viewer:
             now=row.sent_at or now,
         )
         return Sent(
-            catalog.version(connection, row.digest), catalog.policy.timezone, row.step,
+            catalog.version(connection, row.digest), catalog.policy.timezone, row.step, row.variant,
             customer["language"] if customer else None, data,
         )  # fmt: skip
 
     def html(self, sent: Sent) -> str | None:
         """The page; None where the step has no email. Raises RenderingError where the data of today do not fit."""
         definition = sent.version.definition
-        step = next((one for one in definition.steps if one.id == sent.step), None)
+        step = definition.step(sent.step)
         if step is None or step.email is None:
             return None
+        if not step.is_plain:
+            step = step.worded("email", sent.variant)
         compiled = self._compiler(sent).compile(step, sent.language)
         pixel = self._signer.sign(Purpose.TRACK, sent.data.delivery)
         return without_pixel(compiled.render(sent.data).html, pixel)
