@@ -11,8 +11,6 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Collection
-from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -20,98 +18,24 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import func, select
 
 from engine.clock import Clock
-from engine.customers.wake import read_note, take_note_away
-from engine.delivery.backlog import after_outage
 from engine.delivery.dispatch import Dispatcher, next_look
 from engine.delivery.in_hand import IN_HAND
-from engine.errors import StoreError
 from engine.gate.outlets import outlets
-from engine.planning.expansion import expand_for, horizon
-from engine.planning.look import look
 from engine.planning.series import any_ended
 from engine.settings import Settings
-from engine.store.catalog import CatalogReader
-from engine.store.session import Store, is_passing, waits_out_an_outage
+from engine.store.session import Store, waits_out_an_outage
 from engine.store.tables import State, deliveries
 from workers.broker import Queue, connect
+from workers.planner import Planner
 
 _log = structlog.get_logger()
 LOOK_SECONDS = 15
+"""How often it is asked whether a look is due; ended runs are closed as often."""
 LISTEN_SECONDS = 0.5
 """How often the note of pushes is asked for: one row by its key."""
-LOOK_FAR_EVERY = timedelta(hours=1)
-NEAR = timedelta(hours=1)
 PAUSE_SECONDS = 0.1
 IDLE_AHEAD = timedelta(seconds=60)
 """`--until-idle` waits this long for what was due when it began: a rate or a relay that is away puts it off by moments."""
-
-
-@dataclass
-class Planner:
-    """Looks for what has come due: near ahead every time, as far as the longest window once an hour or after `apply`."""
-
-    store: Store
-    reader: CatalogReader = field(default_factory=CatalogReader)
-    looked: threading.Event = field(default_factory=threading.Event)
-    reacted: threading.Event = field(default_factory=threading.Event)
-    _seen: tuple[object, object] | None = None
-    _looking: threading.Lock = field(default_factory=threading.Lock)
-
-    def react(self, clock: Clock) -> None:
-        """Look at whom something was pushed of, and at nobody else: a pushed order need not wait for the next look.
-
-        Where another look is under way, or the database is away, it is left to the next call.
-        """
-        if not self._looking.acquire(blocking=False):
-            return
-        try:
-            self._react(clock)
-        except StoreError as error:
-            if not is_passing(error):
-                raise
-        finally:
-            self._looking.release()
-
-    def _react(self, clock: Clock) -> None:
-        with self.store.read() as connection:
-            note = read_note(connection)
-        if note is None:
-            return
-        if note.people is None:
-            self._look(clock)
-        else:
-            self._look_at(note.people, clock.now())
-        with self.store.write() as connection:
-            take_note_away(connection, note)
-        self.reacted.set()
-
-    def _look_at(self, people: Collection[int], now: datetime) -> None:
-        with self.store.read() as connection:
-            catalog = self.reader.read(connection)
-        made = expand_for(self.store, catalog, now, people, NEAR)
-        if made.total:
-            _log.info("planner.reacted", **made.deliveries)
-
-    @waits_out_an_outage
-    def look(self, clock: Clock) -> None:
-        with self._looking:
-            self._look(clock)
-
-    def _look(self, clock: Clock) -> None:
-        now = clock.now()
-        with self.store.read() as connection:
-            catalog = self.reader.read(connection)
-        hour = now.replace(minute=0, second=0, microsecond=0)
-        far = self._seen != (catalog, hour)
-        looked = look(self.store, catalog, now, horizon(catalog.policy) if far else NEAR)
-        self._seen = (catalog, hour)
-        if late := after_outage(self.store, catalog.policy, now):
-            _log.warning("planner.overdue", late=late)
-        if looked.evaluated is not None:
-            _log.info("planner.memberships", **asdict(looked.evaluated))
-        if looked.expanded.total:
-            _log.info("planner.expanded", **looked.expanded.deliveries)
-        self.looked.set()
 
 
 def run(settings: Settings, clock: Clock, *, until_idle: bool = False) -> int:
@@ -142,7 +66,7 @@ def wake(planner: Planner, clock: Clock) -> BackgroundScheduler:
     # It warns each time that a job is still busy when it is due again: of `react`, twice a second during an outage.
     logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
     waker = BackgroundScheduler(timezone="UTC")
-    jobs = (("look", planner.look, LOOK_SECONDS), ("react", planner.react, LISTEN_SECONDS))
+    jobs = (("look", planner.look_if_due, LOOK_SECONDS), ("react", planner.react, LISTEN_SECONDS))
     for name, job, seconds in jobs:
         waker.add_job(
             job, "interval", id=name, args=[clock], seconds=seconds, coalesce=True,

@@ -7,12 +7,15 @@ in both.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
+from engine.clock import from_local
 from engine.customers.membership_evaluation import Evaluated, ensure_evaluated
 from engine.customers.profile import ensure_fresh
+from engine.definitions.policy import Policy
 from engine.planning.expansion import Expanded, expand
-from engine.planning.runs import close_finished
+from engine.planning.runs import close_finished, next_start
 from engine.store.catalog import Catalog
 from engine.store.session import Store
 
@@ -38,3 +41,12 @@ def look(
     with store.write() as connection:
         close_finished(connection, now)
     return Looked(expanded, evaluated)
+
+
+def next_change(store: Store, policy: Policy, now: datetime) -> datetime:
+    """When time alone will next bring what no look ahead could know: a date that comes, or a new day of the shop."""
+    tomorrow = now.astimezone(ZoneInfo(policy.timezone)).date() + timedelta(days=1)
+    midnight = from_local(datetime.combine(tomorrow, time()), policy.timezone)
+    with store.read() as connection:
+        start = next_start(connection, now)
+    return midnight if start is None else min(start, midnight)

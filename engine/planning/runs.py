@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Update, case, select, update
+from sqlalchemy import Connection, Update, case, func, select, update
 
 from engine.clock import from_local
 from engine.definitions.policy import Policy
@@ -45,6 +45,14 @@ def known_runs(
         )
     )
     return {row.occurrence: row for row in rows}
+
+
+def next_start(connection: Connection, now: datetime) -> datetime | None:
+    """When the next date comes that was only expanded ahead: people join its audience until then."""
+    query = select(func.min(runs.c.starts_at)).where(
+        runs.c.state == "open", runs.c.starts_at > now, runs.c.expanded_at < runs.c.starts_at
+    )
+    return connection.execute(query).scalar()
 
 
 def is_complete(run: Any, now: datetime) -> bool:

@@ -15,7 +15,7 @@ from engine.store.catalog import CatalogReader
 from engine.store.session import Store
 from engine.store.tables import audit, decisions, deliveries
 from tests.line import CAMPAIGN, DUE, Line, settings_for
-from workers.scheduler import Planner
+from workers.planner import Planner
 
 HOUR = timedelta(hours=1)
 POLICY = (

@@ -23,7 +23,7 @@ from engine.settings import Settings, ShopSettings
 from engine.store.session import Store
 from engine.store.tables import consents, customers, deliveries, metadata, zone_offsets
 from tests.shop import ADDRESS_KEY, add_customer, add_order
-from workers.scheduler import Planner
+from workers.planner import Planner
 
 SHOP = Path(__file__).parents[2] / "config"
 NOW = datetime(2026, 11, 7, 16, 0, tzinfo=UTC)  # midnight in Shanghai

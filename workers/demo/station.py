@@ -29,7 +29,8 @@ from engine.tokens import Signer
 from workers.actors import start_actor
 from workers.broker import Queue, connect
 from workers.children import die_with_parent
-from workers.scheduler import Planner, is_idle
+from workers.planner import Planner
+from workers.scheduler import is_idle
 from workers.supervisor import answers
 from workers.valkey import Embedded
 from workers.web.app import create_app

@@ -1,21 +1,27 @@
-"""A pushed order starts its care message without waiting for the scheduler's next look."""
+"""What comes in starts its message at once; else the scheduler looks only where time may have brought something."""
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import event, select
 
+from engine.customers.importing import import_file
+from engine.customers.merging import merge
 from engine.customers.wake import leave_note, read_note
+from engine.definitions.loader import load_policy
 from engine.store.session import Store
 from engine.store.tables import customers, deliveries
-from tests.pusher import Sender, Stopped
+from tests.pusher import Sender, Stopped, settings
 from tests.shop import put_in_force
-from workers.scheduler import Planner, wake
+from workers.planner import LOOK_AGAIN, Planner
+from workers.scheduler import wake
 
 NOW = datetime(2026, 11, 10, 4, 0, tzinfo=UTC)
 CLOCK = Stopped(at=NOW)
@@ -35,6 +41,14 @@ audience: {all: []}
 steps: [{email: {subject: 还好吗, template: hello}}]
 """,
 }
+
+SALE = """\
+kind: campaign
+class: marketing
+schedule: {at: "2026-11-10T12:20"}
+audience: {all: []}
+steps: [{email: {subject: 特卖, template: hello}}]
+"""
 
 
 @pytest.fixture
@@ -133,3 +147,46 @@ def test_a_running_scheduler_listens_and_need_not_look(store: Store, sender: Sen
         waker.shutdown(wait=True)
         logger.setLevel(level)
     assert planned(store) == [("paid", "order:A1:paid")]
+
+
+def test_a_look_is_repeated_where_time_or_a_change_may_have_brought_something_and_else_not(
+    store: Store,
+) -> None:
+    def looks(minutes: float) -> bool:
+        planner.looked.clear()
+        planner.look_if_due(Stopped(at=NOW + timedelta(minutes=minutes)))
+        return planner.looked.is_set()
+
+    with store.write() as connection:
+        put_in_force(connection, CARE)
+    planner = Planner(store)
+    assert looks(0)
+    assert not looks(0.25)
+    # 12:20 of the shop; the look after it has come asks once more who is in the audience.
+    with store.write() as connection:
+        put_in_force(connection, {"campaigns/sale.yaml": SALE})
+    assert looks(1)
+    assert [looks(minute) for minute in (10, 19, 20, 20.25)] == [False, False, True, False]
+    again = 20 + LOOK_AGAIN.total_seconds() / 60
+    assert [looks(minute) for minute in (again - 1, again)] == [False, True]
+    assert looks(-60)  # the clock was set back
+
+
+def test_what_is_imported_tagged_or_merged_is_looked_at_at_once(
+    store: Store, sender: Sender, tmp_path: Path
+) -> None:
+    planner = Planner(store)
+    planner.look(CLOCK)
+    planner.react(CLOCK)
+    assert not note_is_there(store)
+    file = tmp_path / "orders.jsonl"
+    file.write_text(json.dumps(order("A1", "1")), encoding="utf-8")
+    import_file(store, "orders", file, settings=settings(), policy=load_policy({}), now=NOW)
+    assert note_is_there(store)
+    planner.react(CLOCK)
+    planner.react(CLOCK)  # the import computed the profiles of a new day: that is a note as well
+    assert planned(store) == [("paid", "order:A1:paid")]
+    assert not note_is_there(store)
+    with store.write() as connection:
+        merge(connection, "2", "3", now=NOW, by="test")
+    assert note_is_there(store)
