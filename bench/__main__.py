@@ -10,6 +10,7 @@ from bench.command_line import HELP_ROW
 from bench.engine_rate import ENGINE_ROWS
 from bench.expansion import EXPANSION_ROWS
 from bench.future import FUTURE_ROW
+from bench.idle import IDLE_ROW
 from bench.importing import IMPORT_ROW
 from bench.order_import import ORDER_IMPORT_ROWS
 from bench.profiles import PROFILE_ROWS
@@ -21,6 +22,7 @@ ROWS: tuple[Row, ...] = (
     *EXPANSION_ROWS,
     CAPS_ROW,
     HELP_ROW,
+    IDLE_ROW,
     IMPORT_ROW,
     *ORDER_IMPORT_ROWS,
     *PROFILE_ROWS,

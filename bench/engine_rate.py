@@ -65,7 +65,7 @@ def sink() -> Iterator[int]:
         [_SINK, *user, f"127.0.0.1:{port}", "256"], stderr=subprocess.DEVNULL
     )
     try:
-        _wait(lambda: _answers(port), "smtp-sink")
+        wait_for(lambda: _answers(port), "smtp-sink")
         yield port
     finally:
         process.terminate()
@@ -130,7 +130,7 @@ def run_engine(port: int, *, processes: int, made: Path | None = None) -> Engine
         )  # fmt: skip
         store = Store(f"sqlite:///{project / 'var' / 'yanshu.db'}")
         try:
-            _wait(lambda: _workers_ready(store) >= processes, "the workers")
+            wait_for(lambda: workers_ready(store) >= processes, "the workers")
             return _time_pipeline(environment, store, psutil.Process(daemon.pid))
         finally:
             daemon.terminate()
@@ -143,7 +143,7 @@ def _time_pipeline(environment: Mapping[str, str], store: Store, daemon: psutil.
     before = sum(_cpu(worker) for worker in workers)
     started = time.time()
     yanshu(environment, "apply", "--yes", "--now", NOW)
-    _wait(lambda: _all_sent(store), "the last message")
+    wait_for(lambda: _all_sent(store), "the last message")
     seconds = time.time() - started
     cpu = sum(_cpu(worker) for worker in workers) - before
     return Engine(
@@ -194,7 +194,7 @@ def _prebuilt(folder: Path) -> Path:
     return next(out.glob("*.eml"))
 
 
-def _workers_ready(store: Store) -> int:
+def workers_ready(store: Store) -> int:
     try:
         with store.read() as connection:
             query = select(func.count()).where(leases.c.name.startswith("worker:"))
@@ -235,7 +235,7 @@ def _answers(port: int) -> bool:
     return True
 
 
-def _wait(condition: object, what: str) -> None:
+def wait_for(condition: object, what: str) -> None:
     deadline = time.monotonic() + _PATIENCE
     while not condition():  # type: ignore[operator]
         if time.monotonic() > deadline:

@@ -34,6 +34,8 @@ LOOK_SECONDS = 15
 LISTEN_SECONDS = 0.5
 """How often the note of pushes is asked for: one row by its key."""
 PAUSE_SECONDS = 0.1
+REST_SECONDS = 0.25
+"""Between two looks of the dispatcher that found nothing: while workers have something in hand, and while not."""
 IDLE_AHEAD = timedelta(seconds=60)
 """`--until-idle` waits this long for what was due when it began: a rate or a relay that is away puts it off by moments."""
 
@@ -87,7 +89,7 @@ def _dispatch(
             continue
         if until_idle and look.leads and is_idle(store, began, clock.now()):
             return
-        ended.wait(PAUSE_SECONDS)
+        ended.wait(PAUSE_SECONDS if look.outstanding else REST_SECONDS)
 
 
 def is_idle(store: Store, began: datetime, now: datetime) -> bool:
