@@ -93,7 +93,8 @@ def _summary_of(message: Message, path: Path, changed: int) -> Summary:
     return Summary(
         number=number_of(path),
         file=path.name,
-        received_at=_received(message) or datetime.fromtimestamp(changed / 1e9, UTC),
+        # In whole seconds as the header has them: else it would be newer than what came in the same second.
+        received_at=_received(message) or datetime.fromtimestamp(changed // 10**9, UTC),
         sender=_header(message, "From"),
         recipient=_header(message, "Delivered-To") or _header(message, "To"),
         subject=_header(message, "Subject") or "(no subject)",
