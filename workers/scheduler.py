@@ -34,7 +34,7 @@ LOOK_SECONDS = 15
 LISTEN_SECONDS = 0.5
 """How often the note of pushes is asked for: one row by its key."""
 PAUSE_SECONDS = 0.1
-REST_SECONDS = 0.25
+REST_SECONDS = 0.5
 """Between two looks of the dispatcher that found nothing: while workers have something in hand, and while not."""
 IDLE_AHEAD = timedelta(seconds=60)
 """`--until-idle` waits this long for what was due when it began: a rate or a relay that is away puts it off by moments."""

@@ -137,13 +137,15 @@ class Dispatcher:
 
     def _look(self, connection: Connection, now: datetime) -> _Look:
         """Read and decide, without a lock: on SQLite the workers could write nothing meanwhile."""
-        catalog = self.reader.read(connection)
-        stopped = held(connection)
         outstanding = connection.execute(_QUEUED).scalar_one()
         room = self.pace.room(outstanding)
-        ids = due_ids(connection, stopped, min(room, MOST_AT_ONCE), now) if room else ()
+        if not room or connection.execute(_ANY_DUE, {"now": now}).first() is None:
+            return _Look(outstanding)
+        stopped = held(connection)
+        ids = due_ids(connection, stopped, min(room, MOST_AT_ONCE), now)
         if not ids:
-            return _Look(catalog, stopped, outstanding, ())
+            return _Look(outstanding)
+        catalog = self.reader.read(connection)
         decided = decide(
             connection,
             catalog,
@@ -154,12 +156,12 @@ class Dispatcher:
         )
         until = now + PAUSED_FOR
         kept = [stopped.put_off(candidate, verdict, until) for candidate, verdict in decided]
-        return _Look(catalog, stopped, outstanding, kept)
+        return _Look(outstanding, catalog, stopped, kept)
 
     def _admit(self, look: _Look, now: datetime) -> Admission | None:
         """Write what was decided, if it still holds: the lease and its epoch are ours, so nobody else admitted since;
         nothing was paused since. None where the lease is lost."""
-        assert self._lease is not None
+        assert self._lease is not None and look.catalog is not None
         with self.store.write() as connection:
             if not leases.still_holds(connection, self._lease, leases.DISPATCHER_SECONDS):
                 return None
@@ -179,12 +181,12 @@ class Dispatcher:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What one look found, to be written if it still holds."""
+    """What one look found, to be written if it still holds; without a catalog where there was nothing to decide."""
 
-    catalog: Catalog
-    stopped: Held
     outstanding: int
-    decided: Sequence[Decided]
+    catalog: Catalog | None = None
+    stopped: Held | None = None
+    decided: Sequence[Decided] = ()
 
 
 def due_ids(connection: Connection, stopped: Held, limit: int, now: datetime) -> Sequence[int]:
@@ -205,6 +207,7 @@ def due_ids(connection: Connection, stopped: Held, limit: int, now: datetime) ->
 
 # Made once: the dispatcher looks ten times a second, mostly to find nothing.
 _DUE = (deliveries.c.state == "planned") & (deliveries.c.next_at <= bindparam("now"))
+_ANY_DUE = select(deliveries.c.id).where(_DUE).limit(1)
 _RUNS_WITH_DUE = (
     select(runs.c.id, runs.c.definition)
     .where(
