@@ -411,5 +411,5 @@ def test_an_edit_and_a_file_that_comes_back_keep_series_whole(store: Store, way:
     assert states(store, "2")["nudge"] == ("skipped", "step removed")
     run_until(line, DUE + 4 * DAY + timedelta(hours=1))
     assert post.take() == [("1", "three")]
-    run_until(line, DUE + 7 * DAY + timedelta(hours=1))
+    run_until(line, DUE + 7 * DAY + timedelta(hours=2))
     assert post.take() == [("2", "three")]
