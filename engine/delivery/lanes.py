@@ -50,10 +50,10 @@ class Lane:
     event loop of the connections; no other thread touches it."""
 
     def __init__(self) -> None:
+        self.is_closed = False  # nothing more is handed out
         self.failures = 0  # times in a row that the way out could not be opened
         self._jobs: deque[Job] = deque()
         self._waiting: list[asyncio.Event] = []
-        self._closed = False
 
     def put(self, jobs: Sequence[Job]) -> None:
         self._jobs.extend(jobs)
@@ -61,8 +61,12 @@ class Lane:
 
     def close(self) -> None:
         """Hand out nothing more; what is left goes back to planned."""
-        self._closed = True
+        self.is_closed = True
         self._wake()
+
+    def put_back(self, jobs: Sequence[Job]) -> None:
+        """At the head again: they were taken ahead and cannot go."""
+        self._jobs.extendleft(reversed(jobs))
 
     def drain(self) -> list[Job]:
         left = list(self._jobs)
@@ -72,16 +76,23 @@ class Lane:
     def due(self, now: datetime) -> list[Job]:
         """The next window that may go by now; empty where there is none."""
         window: list[Job] = []
-        jobs = self._jobs
-        while (
-            not self._closed and jobs and len(window) < WINDOW and jobs[0].letter.row.send_at <= now
-        ):
-            window.append(jobs.popleft())
+        while len(window) < WINDOW and (job := self._next(now)) is not None:
+            window.append(job)
         return window
+
+    def ahead(self, now: datetime) -> Job | None:
+        """The next letter that may go by now, for a connection that still has others on the wire; what an idle one
+        could take at once is left to that."""
+        return None if self._waiting else self._next(now)
+
+    def _next(self, now: datetime) -> Job | None:
+        if self.is_closed or not self._jobs or self._jobs[0].letter.row.send_at > now:
+            return None
+        return self._jobs.popleft()
 
     async def take(self, now: Callable[[], datetime]) -> list[Job] | None:
         """The next window that may go by now; waits for one. None when the lane is closed."""
-        while not self._closed:
+        while not self.is_closed:
             window = self.due(now())
             if window:
                 return window

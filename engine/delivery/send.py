@@ -21,12 +21,12 @@ from engine.channels.base import Envelope, Outcome, Refused
 from engine.clock import Clock
 from engine.customers.permission import newly_refused
 from engine.delivery.in_hand import BACK_TO_PLANNED, IN_HAND
-from engine.delivery.lanes import IDLE_SECONDS, Batch, Job, Lane
+from engine.delivery.lanes import IDLE_SECONDS, WINDOW, Batch, Job, Lane
 from engine.delivery.leases import beat, retire
 from engine.delivery.ledger import Ledger, PutOff
 from engine.delivery.letters import Letter, Rendered, Writer, load_letters
 from engine.delivery.results import Result, Sent, judge, relay_away_for
-from engine.errors import RenderingError
+from engine.delivery.window import Window
 from engine.gate.series import no_longer_wanted
 from engine.store.catalog import CatalogReader
 from engine.store.session import Store, waits_out_an_outage
@@ -211,9 +211,9 @@ class Sender:
     async def _carry(self, lane: Lane, transport: Transport) -> None:
         """One connection's life: window after window until the lane is closed."""
         try:
-            while (window := await lane.take(self._clock.now)) is not None:
+            while (jobs := await lane.take(self._clock.now)) is not None:
                 with self._ledger.busy():
-                    await self._carry_on(lane, transport, window)
+                    await self._carry_on(lane, transport, jobs)
         except Exception:
             # Nothing that this connection had marked can be trusted now: the process must end, so that its lease does,
             # and recovery takes up its rows.
@@ -222,43 +222,53 @@ class Sender:
         finally:
             await transport.close()
 
-    async def _carry_on(self, lane: Lane, transport: Transport, window: list[Job]) -> None:
+    async def _carry_on(self, lane: Lane, transport: Transport, jobs: list[Job]) -> None:
         """As long as letters are due: each window's results are recorded together with the next one's mark."""
         results: list[Result] = []
-        while window:
-            results = await self._hand_over(lane, transport, window, results)
-            window = lane.due(self._clock.now())
+        window = Window(jobs)
+        while window.jobs:
+            results, ahead = await self._hand_over(lane, transport, window, results)
+            if lane.is_closed:
+                lane.put_back(ahead.jobs)
+                break
+            window = ahead if ahead.jobs else Window(lane.due(self._clock.now()))
         if results:
             await self._ledger.turn(results)
 
     async def _hand_over(
-        self, lane: Lane, transport: Transport, window: list[Job], results: Sequence[Result]
-    ) -> list[Result]:
-        """Render, mark, transmit. Returns the results, which are recorded with the next window's mark."""
+        self, lane: Lane, transport: Transport, window: Window, results: Sequence[Result]
+    ) -> tuple[list[Result], Window]:
+        """Render what is not rendered yet, mark, transmit. Returns the results, which are recorded with the next
+        window's mark, and that window, rendered while this one's letters were with the relay."""
+        ahead = Window([])
         away = await transport.open()
         if away is not None:
-            await self._put_off(lane, [*window, *lane.drain()], away, results)
-            return []
+            await self._put_off(lane, [*window.jobs, *lane.drain()], away, results)
+            return [], ahead
         lane.failures = 0
-        rendered, blocked = self._render(window)
-        began = await self._ledger.turn(
-            results, [job.letter.row.id for job, _ in rendered], blocked
-        )
+        writer = self._writer
+        assert writer is not None, "made with the first claim"
+        letters = window.finish(writer, self._clock.now())
+        ids = [job.letter.row.id for job, _ in letters]
+        began = await self._ledger.turn(results, ids, window.blocked)
         going = [
             (_sent(job.letter, letter, began[job.letter.row.id]), letter.envelope)
-            for job, letter in rendered
+            for job, letter in letters
             if job.letter.row.id in began
         ]
         ended: list[Result] = []
 
         def told(place: int, outcome: Outcome) -> None:
-            ended.append(judge(going[place][0], outcome, self._clock.now()))
+            now = self._clock.now()
+            ended.append(judge(going[place][0], outcome, now))
+            if len(ahead.jobs) < WINDOW and (job := lane.ahead(now)) is not None:
+                ahead.take(job, writer, now)
 
         if going:
             await transport.send_window([envelope for _, envelope in going], told)
-        for job in window:
+        for job in window.jobs:
             job.batch.finish(1)
-        return ended
+        return ended, ahead
 
     async def _put_off(
         self, lane: Lane, jobs: list[Job], away: Refused, results: Sequence[Result]
@@ -272,25 +282,6 @@ class Sender:
         _log.warning("send.relay_away", phase=away.phase, reply=away.reply, put_off=len(ids))
         for job in jobs:
             job.batch.finish(1)
-
-    def _render(
-        self, window: Sequence[Job]
-    ) -> tuple[list[tuple[Job, Rendered]], Mapping[int, str]]:
-        assert self._writer is not None
-        rendered, blocked = [], {}
-        now = self._clock.now()
-        for job in window:
-            row = job.letter.row
-            if row.run_id in blocked:
-                continue
-            try:
-                rendered.append((job, self._writer.render(job.letter, now)))
-            except RenderingError as error:
-                blocked[row.run_id] = f"customer {job.letter.customer['id']}: {error}"
-                _log.error("send.template_failed", run=row.run_id, delivery=row.public_id)
-        return [
-            (job, letter) for job, letter in rendered if job.letter.row.run_id not in blocked
-        ], blocked
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):

@@ -237,6 +237,55 @@ def test_a_template_that_fails_on_a_customer_holds_the_run_and_names_them(store:
         assert len(server.letters) == letters
 
 
+def test_a_template_that_fails_on_a_letter_rendered_ahead_lets_the_window_before_it_end(
+    store: Store,
+) -> None:
+    files = {
+        "campaigns/sale.yaml": CAMPAIGN,
+        "templates/email/hello.html.j2": (
+            '<!DOCTYPE html><html><body><table width="640"><tr><td>{{ customer.name }}'
+            "{{ 1 // (customer.id | int - 11) }} <a href='{{ links.unsubscribe }}'>退订</a></td></tr></table></body></html>"
+        ),
+    }
+    with FaultServer() as server:
+        line = Line(store, settings_for(server.port), connections=1)
+        line.prepare(40, files)
+        line.run()
+        assert line.states() == {"sent": 8, "planned": 32}
+        assert set(received(server)) == sent_ids(store)
+        with store.read() as connection:
+            assert "customer 0011" in connection.execute(select(runs.c.reason)).scalar_one()
+
+
+class PausedInMidWindow:
+    """A connection that takes everything, while an operator pauses all at its third letter."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    async def open(self) -> None:
+        return None
+
+    async def send_window(
+        self, envelopes: Sequence[Envelope], told: Callable[[int, Outcome], object]
+    ) -> None:
+        for place, _ in enumerate(envelopes):
+            if place == 2:
+                control.pause(self._line.store, "all", by="op", now=self._line.now)
+            told(place, Accepted("250 ok"))
+
+    async def close(self) -> None:
+        return None
+
+
+def test_a_pause_in_mid_window_stops_what_was_rendered_ahead(store: Store) -> None:
+    line = Line(store, settings_for(25))
+    line.transports = {"email": [lambda: PausedInMidWindow(line)]}
+    line.prepare(40)
+    line.run()
+    assert line.states() == {"sent": 8, "planned": 32}
+
+
 def test_pause_takes_back_what_is_queued_and_resume_lets_it_go(store: Store) -> None:
     with FaultServer() as server:
         line = Line(store, settings_for(server.port))
