@@ -17,12 +17,19 @@ from sqlalchemy import Connection, case, delete, func, insert, select, update
 
 from engine.definitions.campaign import Campaign, Care
 from engine.definitions.loader import Definitions
-from engine.definitions.providers import check_providers
 from engine.delivery.in_hand import BACK_TO_PLANNED
 from engine.delivery.leases import wait_for_admission
-from engine.errors import DefinitionsError, YanshuError
-from engine.foresight.changes import Change, Wanted, compare, fingerprint, wanted
+from engine.errors import YanshuError
+from engine.foresight.changes import (
+    Change,
+    Wanted,
+    compare,
+    fingerprint,
+    versions_to_come,
+    wanted,
+)
 from engine.foresight.finishing import warn_of_late_finishes
+from engine.foresight.readiness import links_of, refuse_broken_templates
 from engine.foresight.recurring import Dates
 from engine.foresight.renames import warn_of_renames
 from engine.planning.expansion import expand
@@ -33,14 +40,11 @@ from engine.planning.series_edits import (
     is_first,
     state_when_brought_back,
 )
-from engine.rendering.email import EmailCompiler
-from engine.rendering.lint import check_templates
 from engine.settings import Settings
 from engine.store.catalog import SENDABLE, CatalogReader
 from engine.store.session import Store, insert_ignoring
 from engine.store.tables import OPEN_STATES, State, audit, deliveries, links, runs
 from engine.store.tables import definitions as versions
-from engine.tokens import Signer
 
 InFlight = Literal["update", "keep", "cancel"]
 REMOVED, RESCHEDULED, EDITED = "removed", "rescheduled", "edited"
@@ -93,8 +97,11 @@ def apply(
     Raises DefinitionsError for templates that do not hold, YanshuError where a kept plan is not true any more, or a
     new date would reach people a second time (`allow_rerun` lets it).
     """
-    refuse_broken_templates(definitions, settings)
     new = wanted(definitions)
+    with store.read() as connection:
+        touched = versions_to_come(compare(connection, new))
+    refuse_broken_templates(definitions, settings, touched)
+    found = links_of(definitions, settings, new, touched)
     with store.write() as connection:
         wait_for_admission(connection)
         changes = compare(connection, new)
@@ -103,7 +110,8 @@ def apply(
         warnings = warn_of_renames(connection, changes, new)
         _store_versions(connection, changes, new, git_commit(settings.project), now, by)
         treated = _InFlight(connection, definitions, in_flight, now, allow_rerun).treat(changes)
-        _register_links(connection, definitions, settings, new)
+        if found:
+            connection.execute(insert_ignoring(connection, links, ("digest", "number")), found)
         names = [f"{c.what} {c.kind} {c.name}" for c in changes if c.what != "unchanged"]
         connection.execute(
             insert(audit).values(
@@ -126,18 +134,6 @@ def rehearse(store: Store, definitions: Definitions, now: datetime, *, by: str) 
         changes = compare(connection, new)
         _store_versions(connection, changes, new, None, now, by)
         _InFlight(connection, definitions, "update", now, allow_rerun=True).treat(changes)
-
-
-def refuse_broken_templates(definitions: Definitions, settings: Settings) -> None:
-    """Raise DefinitionsError where a template that would be sent does not hold (`lint` judges the others too), or a rule
-    is about a provider that there is not."""
-    found = [
-        *check_templates(definitions, settings, unused=False),
-        *check_providers(definitions.policy, settings.providers().values()),
-    ]
-    errors = [problem for problem in found if problem.severity == "error"]
-    if errors:
-        raise DefinitionsError(errors)
 
 
 def git_commit(project: Path) -> str | None:
@@ -201,31 +197,6 @@ def _store_versions(
             .where(mine, versions.c.digest == version.digest)
             .values(current=True, git_commit=commit, applied_at=now, applied_by=by)
         )
-
-
-def _register_links(
-    connection: Connection,
-    definitions: Definitions,
-    settings: Settings,
-    new: Mapping[tuple[str, str], Wanted],
-) -> None:
-    """Every link that a version's emails can hold, before the first of them is sent."""
-    signer = Signer(settings.signing_keys())
-    for name, definition in definitions.sendable().items():
-        version = new[definition.kind, name]
-        compiler = EmailCompiler(
-            settings, signer, version.files, definition, timezone=definitions.policy.timezone
-        )
-        for link in compiler.links:
-            connection.execute(
-                insert_ignoring(connection, links, ("digest", "number")).values(
-                    digest=version.digest,
-                    number=link.number,
-                    url=link.url,
-                    label=link.label,
-                    personal=link.personal,
-                )
-            )
 
 
 @dataclass

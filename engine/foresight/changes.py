@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 from engine.definitions.loader import Definitions
 from engine.definitions.tagging import FILE as TAGGING_FILE
 from engine.definitions.version import digest, version_files
-from engine.store.catalog import MEMBERSHIP, POLICY, TAGGING
+from engine.store.catalog import MEMBERSHIP, POLICY, SENDABLE, TAGGING
 from engine.store.tables import definitions as definitions_table
 
 What = Literal["added", "changed", "removed", "unchanged"]
@@ -78,6 +78,13 @@ def compare(connection: Connection, new: Mapping[tuple[str, str], Wanted]) -> li
     ).all()
     old = {(row.kind, row.name): row for row in rows}
     return [_change(key, old.get(key), new.get(key)) for key in sorted({*old, *new})]
+
+
+def versions_to_come(changes: Sequence[Change]) -> frozenset[str]:
+    """The campaigns and care rules of which an apply puts a new version in force."""
+    return frozenset(
+        c.name for c in changes if c.kind in SENDABLE and c.what in ("added", "changed")
+    )
 
 
 def fingerprint(connection: Connection, new: Mapping[tuple[str, str], Wanted]) -> str:

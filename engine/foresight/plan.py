@@ -17,11 +17,11 @@ from engine.customers.profile import ensure_fresh
 from engine.definitions import regions
 from engine.definitions.campaign import Campaign, Care, Channel, Schedule, Step
 from engine.definitions.loader import Definitions
-from engine.foresight.apply import refuse_broken_templates
-from engine.foresight.changes import Change, compare, fingerprint, wanted
+from engine.foresight.changes import Change, compare, fingerprint, versions_to_come, wanted
 from engine.foresight.collisions import FEW, Collision, collisions, warnings_of
 from engine.foresight.future import Future
 from engine.foresight.outcome import read_future
+from engine.foresight.readiness import refuse_broken_templates
 from engine.foresight.renames import warn_of_renames
 from engine.foresight.sample import sms_parts
 from engine.foresight.simulation import Progress, lived_through
@@ -146,7 +146,10 @@ def _with_future(
 
 
 def _look_around(store: Store, definitions: Definitions, settings: Settings, now: datetime) -> Plan:
-    refuse_broken_templates(definitions, settings)
+    new = wanted(definitions)
+    with store.read() as connection:
+        touched = versions_to_come(compare(connection, new))
+    refuse_broken_templates(definitions, settings, touched)
     policy = definitions.policy
     ensure_fresh(store, policy, now)
     with store.write() as connection:
@@ -157,7 +160,6 @@ def _look_around(store: Store, definitions: Definitions, settings: Settings, now
         ]
         zones += regions.zones()
         ensure_zones(connection, {*zones, policy.timezone})
-    new = wanted(definitions)
     with store.read() as connection:
         trials = untested(connection, new)
         look = _Look(connection, definitions, settings, now, {*zones, policy.timezone}, trials)

@@ -7,7 +7,7 @@ uses yet are judged too, so that a mistake is found while it is written.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from engine.definitions.campaign import (
@@ -48,12 +48,17 @@ _INLINES_AFTER = (
 
 
 def check_templates(
-    definitions: Definitions, settings: Settings, *, unused: bool = True
+    definitions: Definitions, settings: Settings, *, only: Collection[str] | None = None
 ) -> list[Problem]:
-    """Every problem of every template, in file order, each once. `unused` False: only of those that would be sent."""
+    """Every problem of every template, in file order, each once; `only`: of those that these definitions send."""
     files = definitions.files
     found: set[Problem] = set()
-    judged = [*definitions.sendable().values(), *(_unused(definitions) if unused else ())]
+    sendable = definitions.sendable().values()
+    judged = (
+        [*sendable, *_unused(definitions)]
+        if only is None
+        else [d for d in sendable if d.id in only]
+    )
     for definition in judged:
         check = _Check(definition, settings, files)
         found.update(check.emails())

@@ -7,14 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from engine.definitions.loader import load
+from engine.errors import DefinitionsError
 from engine.foresight.apply import Applied, apply
 from engine.foresight.plan import Plan, make_plan
 from engine.settings import Settings
 from engine.store.session import Store
-from engine.store.tables import deliveries
+from engine.store.tables import definitions, deliveries, links
 from tests.shop import TEMPLATES, add_customer
 
 NOW = datetime(2026, 11, 2, 2, 0, tzinfo=UTC)
@@ -93,3 +94,31 @@ def test_new_content_and_a_file_that_came_back_are_not_warned_of(shop: Shop) -> 
     assert shop.plan({"campaigns/spring.yaml": SALE}).warnings == []
     other = SALE.replace("2026-11-02T10:00", "2026-11-03T10:00")
     assert shop.plan({"campaigns/sale.yaml": other}).warnings == []
+
+
+def linked(store: Store) -> dict[str, list[str]]:
+    """The links of every version in force, by its name."""
+    query = select(definitions.c.name, links.c.url).join(links, links.c.digest == definitions.c.digest)  # fmt: skip
+    with store.read() as connection:
+        found: dict[str, list[str]] = {}
+        for name, url in connection.execute(query.where(definitions.c.current).order_by(links.c.number)):  # fmt: skip
+            found.setdefault(name, []).append(url)
+    return found
+
+
+def test_a_new_version_brings_its_links_and_the_others_keep_theirs(shop: Shop) -> None:
+    page = '<!DOCTYPE html><html><body><table width="640"><tr><td><a href="{url}">看看</a></td></tr></table></body></html>'
+    one, two = (page.format(url=f"https://shop.example/{name}") for name in ("one", "two"))
+    other = SALE.replace("hello", "other")
+    files = {"campaigns/spring.yaml": SALE, "templates/email/hello.html.j2": one}
+    shop.apply(files)
+    assert linked(shop.store) == {"spring": ["https://shop.example/one"]}
+    files |= {"campaigns/autumn.yaml": other, "templates/email/other.html.j2": two}
+    shop.apply(files)
+    assert linked(shop.store) == {
+        "spring": ["https://shop.example/one"],
+        "autumn": ["https://shop.example/two"],
+    }
+    with pytest.raises(DefinitionsError, match=r"other\.html\.j2"):
+        shop.apply({**files, "templates/email/other.html.j2": two + "{{ nobody }}"})
+    assert linked(shop.store)["autumn"] == ["https://shop.example/two"]
