@@ -1,39 +1,39 @@
 """What customers like: categories and brands from the items of completed orders and from clicks, and how soon they buy
 of a category again.
 
-An item's category and brand are its own, else those of the product with its sku. A link whose `data-label` names a
-category counts as a click on it, once per message; scanners' clicks do not count. The score of a name is its share, in
-thousandths rounded down, of the customer's points of that kind: five for an order, one for a click.
+A link whose `data-label` names a category counts as a click on it, once per message; scanners' clicks do not count. The
+score of a name is its share, in thousandths rounded down, of the customer's points of that kind: five for an order, one
+for a click.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import (
     Column,
-    ColumnElement,
     Connection,
     MetaData,
     Select,
     Table,
-    Text,
     and_,
+    case,
     delete,
     exists,
     func,
     insert,
     literal,
+    null,
     or_,
     select,
-    union,
+    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from engine.audience.scope import COMPLETED
 from engine.customers.chosen import analyze
 from engine.customers.median import median_of, whole
+from engine.customers.purchases import forget, gather, is_category, names, purchases
 from engine.store.tables import (
     Engagement,
     affinities,
@@ -41,24 +41,35 @@ from engine.store.tables import (
     deliveries,
     engagements,
     links,
-    order_items,
-    orders,
-    products,
 )
 from engine.store.types import BigId, Moment, epoch_seconds
 
 ORDER_POINTS, CLICK_POINTS = 5, 1
-Kind = Literal["category", "brand"]
 _KEY = ("customer_id", "kind", "name")
-_COUNTED = ("orders", "quantity", "amount", "clicks", "score", "first_at", "last_at", "cycle_seconds")  # fmt: skip
+_VALUES = ("orders", "quantity", "amount", "clicks", "score", "first_at", "last_at", "cycle_seconds")  # fmt: skip
+_PAIR = ("customer_id", "name_id")
+_FEW = 3  # so many orders have a median time between them that needs no sorting
 
 _metadata = MetaData()
-_signs = Table(
-    "signs_of_liking", _metadata,
-    Column("customer_id", BigId), Column("kind", Text), Column("name", Text),
-    Column("at", Moment),  # of an order; NULL for clicks
-    Column("gap", BigId),  # seconds since the order of this name before it
-    Column("quantity", BigId), Column("amount", BigId), Column("clicks", BigId),
+_likes = Table(
+    "likes", _metadata,
+    Column("customer_id", BigId, primary_key=True, autoincrement=False),
+    Column("name_id", BigId, primary_key=True, autoincrement=False),
+    Column("orders", BigId), Column("quantity", BigId), Column("amount", BigId),
+    Column("first_at", Moment), Column("last_at", Moment), Column("clicks", BigId),
+    Column("cycle_seconds", BigId),
+    prefixes=["TEMPORARY"], sqlite_with_rowid=False,
+)  # fmt: skip
+_gaps = Table(
+    "gaps", _metadata,
+    Column("customer_id", BigId), Column("name_id", BigId), Column("many", BigId),
+    Column("gap", BigId),  # seconds since the customer's order of this name before it
+    prefixes=["TEMPORARY"],
+)  # fmt: skip
+_points = Table(
+    "points", _metadata,
+    Column("customer_id", BigId, primary_key=True, autoincrement=False),
+    Column("categories", BigId), Column("brands", BigId),
     prefixes=["TEMPORARY"],
 )  # fmt: skip
 
@@ -66,176 +77,197 @@ _signs = Table(
 def refresh_affinities(
     connection: Connection, now: datetime, chosen: Select[Any] | None = None
 ) -> None:
-    """Write the affinities of the customers that `chosen` selects, or of all; with all, the cycles of categories too."""
+    """Write the affinities of the customers that `chosen` selects, or of all; with all, the cycles of categories too.
+
+    Their orders are in `counted` already.
+    """
     _metadata.create_all(connection)
-    kinds: tuple[Kind, Kind] = ("category", "brand")
-    for kind in kinds:
-        connection.execute(_insert(_purchases(kind, now, chosen)))
-    connection.execute(_insert(_clicks(now, chosen)))
-    analyze(connection, _signs)
-    _write(connection, chosen)
+    gather(connection, now, chosen, *_known_of_others(chosen))
+    connection.execute(_insert(_likes, _bought()))
+    connection.execute(_add_clicks(connection, now, chosen))
+    analyze(connection, _likes)
+    connection.execute(_insert(_gaps, _between_orders(of_all=chosen is None)))
+    analyze(connection, _gaps)
+    connection.execute(_set_cycles())
+    connection.execute(_insert(_points, _added_up()))
+    analyze(connection, _points)
+    connection.execute(_write(connection))
+    _remove_what_is_gone(connection, chosen)
     if chosen is None:
-        _write_cycles(connection)
+        _write_category_cycles(connection)
+    forget(connection)
     _metadata.drop_all(connection)
 
 
-def _insert(signs: Select[Any]) -> Any:
-    return insert(_signs).from_select([column.name for column in _signs.c], signs)
+def _insert(table: Table, question: Any) -> Any:
+    return insert(table).from_select([column.name for column in table.c], question)
 
 
-def _purchases(kind: Kind, now: datetime, chosen: Select[Any] | None) -> Select[Any]:
-    """One row per order and name: several items of one category are one purchase of it."""
-    name = func.coalesce(order_items.c[kind], products.c[kind])
-    quantity = func.coalesce(order_items.c.quantity, 1)
-    query = (
-        select(
-            orders.c.customer_id,
-            name.label("name"),
-            orders.c.id,
-            orders.c.placed_at,
-            whole(func.sum(quantity)).label("quantity"),
-            whole(func.sum(quantity * func.coalesce(order_items.c.price, 0))).label("amount"),
-        )
-        .join(order_items, order_items.c.order_id == orders.c.id)
-        .join(products, products.c.sku == order_items.c.sku, isouter=True)
-        .where(
-            orders.c.status.in_(COMPLETED), orders.c.placed_at <= now, name.is_not(None), name != ""
-        )
-        .group_by(orders.c.customer_id, name, orders.c.id, orders.c.placed_at)
+def _known_of_others(chosen: Select[Any] | None) -> list[Select[Any]]:
+    """Labels of links that are categories, since others bought of them, as far as they are counted."""
+    if chosen is None:
+        return []
+    bought = exists().where(
+        affinities.c.kind == "category", affinities.c.name == links.c.label, affinities.c.orders > 0
     )
-    if chosen is not None:
-        query = query.where(orders.c.customer_id.in_(chosen))
-    p = query.subquery("purchases").c
-    epoch = epoch_seconds(p.placed_at)
-    before = func.lag(epoch).over(partition_by=[p.customer_id, p.name], order_by=p.placed_at)
+    return [select(links.c.label).where(links.c.label.is_not(None), bought).distinct()]
+
+
+def _bought() -> Select[Any]:
+    """The times between two or three orders add up to that between the first and the last: with one or two of them the
+    median is their mean."""
+    p, orders = purchases.c, func.count()
+    first, last = func.min(p.placed_at), func.max(p.placed_at)
+    mean = (epoch_seconds(last) - epoch_seconds(first)) // (orders - 1)
     return select(
-        p.customer_id, literal(kind, Text), p.name, p.placed_at, epoch - before,
-        p.quantity, p.amount, literal(0, BigId),
-    )  # fmt: skip
+        p.customer_id, p.name_id, orders, whole(func.sum(p.quantity)), whole(func.sum(p.amount)),
+        first, last, literal(0, BigId), case((orders.between(2, _FEW), mean)),
+    ).group_by(p.customer_id, p.name_id)  # fmt: skip
 
 
-def _clicks(now: datetime, chosen: Select[Any] | None) -> Select[Any]:
+def _add_clicks(connection: Connection, now: datetime, chosen: Select[Any] | None) -> Any:
     """One row per customer and category whose name is the label of a link that was clicked."""
     clicked = (
-        select(deliveries.c.customer_id, links.c.label, deliveries.c.id)
+        select(deliveries.c.customer_id, names.c.id, deliveries.c.id.label("delivery_id"))
         .select_from(engagements)
         .join(deliveries, deliveries.c.id == engagements.c.delivery_id)
         .join(
             links,
             and_(links.c.digest == deliveries.c.digest, links.c.number == engagements.c.link),
         )
+        .join(names, and_(names.c.kind == "category", names.c.name == links.c.label))
         .where(
             engagements.c.kind == Engagement.CLICKED.value,
             engagements.c.scanner.is_(None),
             engagements.c.at <= now,
-            links.c.label.in_(_categories(chosen)),
         )
         .distinct()
     )
     if chosen is not None:
         clicked = clicked.where(deliveries.c.customer_id.in_(chosen))
-    c = clicked.subquery("clicked").c
-    return select(
-        c.customer_id, literal("category", Text), c.label, literal(None, Moment()),
-        literal(None, BigId), literal(0, BigId), literal(0, BigId), func.count(),
-    ).group_by(c.customer_id, c.label)  # fmt: skip
-
-
-def _categories(chosen: Select[Any] | None) -> Any:
-    """The names that are categories: of products, and of what was bought (by others too, as far as it is counted)."""
-    bought = select(_signs.c.name).where(_signs.c.kind == "category")
-    of_products = select(products.c.category).where(products.c.category.is_not(None))
-    if chosen is None:
-        return union(bought, of_products)
-    by_others = select(affinities.c.name).where(
-        affinities.c.kind == "category",
-        affinities.c.orders > 0,
-        affinities.c.name.in_(select(links.c.label)),
+    c, none = clicked.subquery("clicked").c, literal(None, Moment())
+    zero = literal(0, BigId)
+    found = (
+        select(c.customer_id, c.id, zero, zero, zero, none, none, func.count(), null())
+        .where(c.customer_id.is_not(None))
+        .group_by(c.customer_id, c.id)
     )
-    return union(bought, of_products, by_others)
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(_likes).from_select([column.name for column in _likes.c], found)
+    return statement.on_conflict_do_update(
+        index_elements=list(_PAIR), set_={"clicks": statement.excluded.clicks}
+    )
 
 
-def _counted() -> Any:
-    """The new affinities, shaped as the table's columns."""
-    s = _signs.c
-    gaps = select(s.customer_id, s.kind, s.name, s.gap).where(s.gap.is_not(None)).subquery("gaps")
-    median = median_of(gaps, _KEY, "gap")
-    bought = func.count(s.at)
-    clicks = whole(func.sum(s.clicks))
-    query = (
-        select(
-            s.customer_id, s.kind, s.name,
-            bought.label("orders"),
-            whole(func.sum(s.quantity)).label("quantity"),
-            whole(func.sum(s.amount)).label("amount"),
-            clicks.label("clicks"),
-            (ORDER_POINTS * bought + CLICK_POINTS * clicks).label("points"),
-            func.min(s.at).label("first_at"),
-            func.max(s.at).label("last_at"),
-        )
-        .group_by(s.customer_id, s.kind, s.name)
-        .subquery("named")
-    )  # fmt: skip
-    n = query.c
-    everything = whole(func.sum(n.points).over(partition_by=[n.customer_id, n.kind]))
+def _between_orders(*, of_all: bool) -> Select[Any]:
+    """The times between orders of one name, where medians need them: those of categories over all customers all of them."""
+    p, likes = purchases.c, _likes.c
+    epoch = epoch_seconds(p.placed_at)
+    before = func.lag(epoch).over(
+        partition_by=[likes.customer_id, likes.name_id], order_by=p.placed_at
+    )
+    needed = likes.orders > _FEW
+    if of_all:
+        needed = or_(needed, and_(is_category(likes.name_id), likes.orders > 1))
+    many = (likes.orders - 1).label("many")
+    gaps = (
+        select(likes.customer_id, likes.name_id, many, (epoch - before).label("gap"))
+        .join(purchases, and_(*[likes[key] == p[key] for key in _PAIR]))
+        .where(needed)
+        .subquery("between")
+    )
+    return select(gaps).where(gaps.c.gap.is_not(None))
+
+
+def _set_cycles() -> Any:
+    """Of more than a few orders."""
+    many = select(_gaps).where(_gaps.c.many >= _FEW).subquery("of_many")
+    median = median_of(many, _PAIR, "gap")
+    return (
+        update(_likes)
+        .values(cycle_seconds=median.c.median)
+        .where(*[_likes.c[key] == median.c[key] for key in _PAIR])
+    )
+
+
+def _added_up() -> Select[Any]:
+    likes = _likes.c
+    points = ORDER_POINTS * likes.orders + CLICK_POINTS * likes.clicks
+    categories = case((is_category(likes.name_id), points), else_=0)
+    return select(
+        likes.customer_id, whole(func.sum(categories)), whole(func.sum(points - categories))
+    ).group_by(likes.customer_id)
+
+
+def _new() -> Select[Any]:
+    """The affinities as they are to be, shaped as the table's columns."""
+    likes, sums = _likes.c, _points.c
+    points = ORDER_POINTS * likes.orders + CLICK_POINTS * likes.clicks
+    everything = case((is_category(likes.name_id), sums.categories), else_=sums.brands)
     return (
         select(
-            n.customer_id, n.kind, n.name, n.orders, n.quantity, n.amount, n.clicks,
-            (1000 * n.points // everything).label("score"),
-            n.first_at, n.last_at, median.c.median.label("cycle_seconds"),
+            likes.customer_id, names.c.kind, names.c.name,
+            likes.orders, likes.quantity, likes.amount, likes.clicks,
+            (1000 * points // everything).label("score"),
+            likes.first_at, likes.last_at, likes.cycle_seconds,
         )
-        .select_from(query)
-        .join(median, and_(*[median.c[key] == n[key] for key in _KEY]), isouter=True)
+        .select_from(_likes)
+        .join(_points, sums.customer_id == likes.customer_id)
+        .join(names, names.c.id == likes.name_id)
+        .where(likes.customer_id.is_not(None))
     )  # fmt: skip
 
 
-def _write(connection: Connection, chosen: Select[Any] | None) -> None:
-    """What is gone goes, what is new or different is written; the rest is left alone: most of it, on most days."""
-    _remove_what_is_gone(connection, chosen)
+def _write(connection: Connection) -> Any:
+    """What is new or different is written; the rest is left alone: most of it, on most days."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    new = _counted().subquery("counted")
-    names = [*_KEY, *_COUNTED]
-    statement = dialect.insert(affinities).from_select(
-        names, select(*[new.c[name] for name in names]).where(new.c.customer_id.is_not(None))
-    )
+    statement = dialect.insert(affinities).from_select([*_KEY, *_VALUES], _new())
     excluded = statement.excluded
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=list(_KEY),
-            set_={name: excluded[name] for name in _COUNTED},
-            where=or_(*[affinities.c[name].is_distinct_from(excluded[name]) for name in _COUNTED]),
-        )
+    return statement.on_conflict_do_update(
+        index_elements=list(_KEY),
+        set_={name: excluded[name] for name in _VALUES},
+        where=or_(*[affinities.c[name].is_distinct_from(excluded[name]) for name in _VALUES]),
     )
 
 
 def _remove_what_is_gone(connection: Connection, chosen: Select[Any] | None) -> None:
+    """Every new row is there by now: where there are no more rows than new ones, nothing is gone."""
+    there = select(func.count()).select_from(affinities)
+    gone = delete(affinities).where(
+        ~exists()
+        .where(
+            names.c.kind == affinities.c.kind,
+            names.c.name == affinities.c.name,
+            _likes.c.customer_id == affinities.c.customer_id,
+            _likes.c.name_id == names.c.id,
+        )
+        .correlate(affinities)
+    )
     if chosen is not None:
-        connection.execute(delete(affinities).where(affinities.c.customer_id.in_(chosen)))
-        return
-    if connection.execute(select(affinities.c.customer_id).limit(1)).first() is None:
-        return
-    index = "CREATE INDEX ix_signs ON signs_of_liking (customer_id, kind, name)"
-    if connection.dialect.name == "sqlite":
-        index = index.replace("ix_signs", "temp.ix_signs")
-    connection.exec_driver_sql(index)
-    still: ColumnElement[bool] = exists().where(
-        *[_signs.c[key] == affinities.c[key] for key in _KEY]
-    )
-    connection.execute(delete(affinities).where(~still))
+        there = there.where(affinities.c.customer_id.in_(chosen))
+        gone = gone.where(affinities.c.customer_id.in_(chosen))
+    new = select(func.count()).select_from(_likes)
+    if connection.execute(there).scalar_one() != connection.execute(new).scalar_one():
+        connection.execute(gone)
 
 
-def _write_cycles(connection: Connection) -> None:
-    s = _signs.c
+def _write_category_cycles(connection: Connection) -> None:
+    g = _gaps.c
+    of_all = is_category(g.name_id)
+    counts = select(g.name_id, func.count().label("many")).where(of_all).group_by(g.name_id)
+    count = counts.subquery("counts")
     gaps = (
-        select(s.name.label("category"), s.gap)
-        .where(s.kind == "category", s.gap.is_not(None))
-        .subquery("gaps")
+        select(g.name_id, g.gap, count.c.many)
+        .join(count, count.c.name_id == g.name_id)
+        .subquery("gaps_of_all")
     )
-    median = median_of(gaps, ("category",), "gap")
+    median = median_of(gaps, ("name_id",), "gap").c
+    found = (
+        select(names.c.name, count.c.many, median.median)
+        .join(names, names.c.id == median.name_id)
+        .join(count, count.c.name_id == median.name_id)
+    )
     connection.execute(delete(category_cycles))
     connection.execute(
-        insert(category_cycles).from_select(
-            ["category", "gaps", "cycle_seconds"],
-            select(median.c.category, median.c.many, median.c.median),
-        )
+        insert(category_cycles).from_select(["category", "gaps", "cycle_seconds"], found)
     )

@@ -6,7 +6,7 @@ databases agree to the last customer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -24,8 +24,8 @@ from sqlalchemy import (
     select,
 )
 
-from engine.audience.money import as_ratio, worth
-from engine.audience.scope import COMPLETED
+from engine.audience.money import as_ratio
+from engine.customers.counted import counted
 from engine.customers.grading import Bounds, bounds
 from engine.customers.stages import stage
 from engine.definitions.policy import Policy
@@ -38,13 +38,10 @@ COLUMNS = tuple(column for column in profiles.c if column.name not in _HABITS)
 """The columns of profiles in the order in which `evaluate` gives them."""
 
 
-def evaluate(
-    policy: Policy, now: datetime, customer_ids: Sequence[int] | None = None
-) -> Select[Any]:
-    """One row per customer (of these, or of all), shaped as COLUMNS. Orders after `now` do not count."""
+def evaluate(policy: Policy, now: datetime, chosen: Select[Any] | None = None) -> Select[Any]:
+    """One row per customer (of the chosen, or of all), shaped as COLUMNS. Their orders are in `counted` already."""
     limits = bounds(policy.grading, now, policy.timezone)
-    counted = _counted(limits, policy.prices.currency, now, customer_ids)
-    scored = _scored(counted, limits, policy)
+    scored = _scored(_counted(limits), limits, policy)
     valued = _valued(scored, policy)
     question = select(
         customers.c.id,
@@ -65,37 +62,31 @@ def evaluate(
         literal(now, Moment()),
     ).select_from(customers.outerjoin(valued, valued.c.customer_id == customers.c.id))
     # The condition is always true where there is no list; SQLite needs a WHERE before ON CONFLICT.
-    chosen = (
-        customers.c.id.is_not(None) if customer_ids is None else customers.c.id.in_(customer_ids)
-    )
+    chosen = customers.c.id.is_not(None) if chosen is None else customers.c.id.in_(chosen)
     return question.where(chosen)
 
 
-def _counted(
-    limits: Bounds, currency: str, now: datetime, customer_ids: Sequence[int] | None
-) -> Subquery:
+def _counted(limits: Bounds) -> Subquery:
     """Completed orders per customer; who has none is not there."""
-    recent, amount = orders.c.placed_at >= limits.period, worth(orders, currency)
-    question = (
+    o = counted.c
+    recent = o.placed_at >= limits.period
+    return (
         select(
-            orders.c.customer_id,
-            func.count(orders.c.id).label("orders"),
-            func.sum(amount).label("amount"),
-            func.min(orders.c.placed_at).label("first_order_at"),
-            func.max(orders.c.placed_at).label("last_order_at"),
+            o.customer_id,
+            func.count().label("orders"),
+            func.sum(o.amount).label("amount"),
+            func.min(o.placed_at).label("first_order_at"),
+            func.max(o.placed_at).label("last_order_at"),
             func.count(case((recent, 1))).label("period_orders"),
-            func.coalesce(func.sum(case((recent, amount))), 0).label("period_amount"),
+            func.coalesce(func.sum(case((recent, o.amount))), 0).label("period_amount"),
         )
-        .where(orders.c.status.in_(COMPLETED), orders.c.placed_at <= now)
-        .group_by(orders.c.customer_id)
+        .group_by(o.customer_id)
+        .subquery("counts")
     )
-    if customer_ids is not None:
-        question = question.where(orders.c.customer_id.in_(customer_ids))
-    return question.subquery("counted")
 
 
-def _scored(counted: Subquery, limits: Bounds, policy: Policy) -> CTE:
-    c = counted.c
+def _scored(counts: Subquery, limits: Bounds, policy: Policy) -> CTE:
+    c = counts.c
     bands = policy.grading.bands
     scored = select(
         *c,
@@ -157,13 +148,11 @@ def _class(valued: Subquery, limits: Bounds, now: datetime) -> ColumnElement[str
 
 def _last_order_id(valued: Subquery) -> ColumnElement[Any]:
     """The order behind `last_order_at`; of several at the same moment the one that came in last."""
-    last = orders.alias("last")
     return (
-        select(func.max(last.c.id))
+        select(func.max(counted.c.order_id))
         .where(
-            last.c.customer_id == valued.c.customer_id,
-            last.c.placed_at == valued.c.last_order_at,
-            last.c.status.in_(COMPLETED),
+            counted.c.customer_id == valued.c.customer_id,
+            counted.c.placed_at == valued.c.last_order_at,
         )
         .correlate(valued)
         .scalar_subquery()

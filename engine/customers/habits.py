@@ -14,9 +14,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    CTE,
     Column,
     ColumnElement,
+    CompoundSelect,
     Connection,
     Integer,
     MetaData,
@@ -33,20 +33,36 @@ from sqlalchemy import (
     update,
 )
 
-from engine.audience.scope import COMPLETED
 from engine.customers.affinity import refresh_affinities
 from engine.customers.chosen import analyze
 from engine.customers.clock import DAY, shop_seconds
+from engine.customers.counted import counted
 from engine.customers.median import median_of, whole
 from engine.customers.region import forget, place, placed
 from engine.definitions.policy import Policy
-from engine.store.tables import orders, profiles, zone_offsets
+from engine.store.tables import profiles, zone_offsets
 from engine.store.types import BigId, epoch_seconds
 
 _HOUR = 3600
 _NEAR = 2  # hours on either side
+_OWN = 2**5  # above it the orders of the middle hour, below it the hour
+_RUN = _OWN * 2**29  # above it the orders of the run
 
 _metadata = MetaData()
+_hourly = Table(
+    "hourly_orders", _metadata,
+    Column("customer_id", BigId, primary_key=True, autoincrement=False),
+    Column("hour", BigId, primary_key=True, autoincrement=False),  # on the customer's own clock
+    Column("orders", BigId), Column("seconds", BigId),  # the sum of those since midnight
+    Column("timed", BigId),  # 0: all were placed at midnight on the shop's clock
+    prefixes=["TEMPORARY"], sqlite_with_rowid=False,
+)  # fmt: skip
+_runs = Table(
+    "best_runs", _metadata,
+    Column("customer_id", BigId, primary_key=True, autoincrement=False),
+    Column("rank", BigId),
+    prefixes=["TEMPORARY"],
+)  # fmt: skip
 _hours = Table(
     "usual_hours", _metadata,
     Column("customer_id", BigId, primary_key=True, autoincrement=False),
@@ -69,70 +85,47 @@ def refresh_habits(
 ) -> None:
     """Write the habits of the chosen customers, or of all, into the profiles that they have, and their affinities.
 
-    Orders after `now` do not count. The cycles of categories over all customers are written only with all.
+    Their orders are in `counted` already. The cycles of categories over all customers are written only with all.
     """
     _metadata.create_all(connection)
     place(connection, policy.timezone, now, chosen)
     analyze(connection, placed)
-    connection.execute(insert(_hours).from_select(
-        ["customer_id", "hour", "confidence"], _usual_hours(policy.timezone, now, chosen)
-    ))  # fmt: skip
-    connection.execute(
-        insert(_cycles).from_select(["customer_id", "seconds"], _order_cycles(now, chosen))
-    )
-    analyze(connection, _hours, _cycles)
+    for table, question in (
+        (_hourly, _orders_by_hour(policy.timezone)),
+        (_runs, _best_runs()),
+        (_hours, _usual_hours()),
+        (_cycles, _order_cycles()),
+    ):
+        names = [column.name for column in table.c]
+        connection.execute(insert(table).from_select(names, question))
+        analyze(connection, table)
     connection.execute(_write())
     refresh_affinities(connection, now, chosen)
     forget(connection)
     _metadata.drop_all(connection)
 
 
-def completed(now: datetime, chosen: Select[Any] | None) -> ColumnElement[bool]:
-    """The orders that count: completed ones up to `now`, of the chosen customers."""
-    counted = and_(orders.c.status.in_(COMPLETED), orders.c.placed_at <= now)
-    return counted if chosen is None else and_(counted, orders.c.customer_id.in_(chosen))
-
-
-def _usual_hours(shop: str, now: datetime, chosen: Select[Any] | None) -> Select[Any]:
-    runs = _runs(_hourly(shop, now, chosen))
-    best = select(
-        *runs.c,
-        func.row_number()
-        .over(
-            partition_by=runs.c.customer_id,
-            order_by=[runs.c.near.desc(), runs.c.orders.desc(), runs.c.hour],
-        )
-        .label("place"),
-    ).where(runs.c.hour.between(0, 23), runs.c.timed == 1)
-    b = best.subquery("best").c
-    # A day is added since a run around midnight may have its mean before it, and whole divisions round to zero.
-    hour = ((b.seconds + b.near * DAY) // b.near // _HOUR) % 24
-    return select(b.customer_id, hour, (100 * b.near) // (b.all_orders + 1)).where(b.place == 1)
-
-
-def _hourly(shop: str, now: datetime, chosen: Select[Any] | None) -> CTE:
+def _orders_by_hour(shop: str) -> Select[Any]:
     """Orders per customer and hour of their own clock, with the sum of the seconds since midnight."""
-    epoch = epoch_seconds(orders.c.placed_at)
+    epoch = epoch_seconds(counted.c.placed_at)
     since_midnight = (epoch + func.coalesce(placed.c.seconds, _offset(epoch))) % DAY
     one = (
         select(
-            orders.c.customer_id,
+            counted.c.customer_id,
             cast(since_midnight, Integer).label("since_midnight"),
-            cast(case((shop_seconds(orders.c.placed_at, shop) == 0, 0), else_=1), Integer).label("timed"),
+            cast(case((shop_seconds(counted.c.placed_at, shop) == 0, 0), else_=1), Integer).label("timed"),
         )
-        .join(placed, placed.c.customer_id == orders.c.customer_id)
-        .where(completed(now, chosen))
+        .join(placed, placed.c.customer_id == counted.c.customer_id)
         .subquery("one")
     )  # fmt: skip
     hour = one.c.since_midnight // _HOUR
-    query = select(
+    return select(
         one.c.customer_id,
         hour.label("hour"),
-        func.count().label("orders"),
-        func.sum(one.c.since_midnight).label("seconds"),
-        func.max(one.c.timed).label("timed"),
+        func.count(),
+        func.sum(one.c.since_midnight),
+        func.max(one.c.timed),
     ).group_by(one.c.customer_id, hour)
-    return query.cte("hourly").prefix_with("MATERIALIZED")
 
 
 def _offset(epoch: ColumnElement[Any]) -> ColumnElement[int]:
@@ -147,55 +140,79 @@ def _offset(epoch: ColumnElement[Any]) -> ColumnElement[int]:
     )
 
 
-def _runs(hourly: CTE) -> Any:
-    """The run around each hour. The day is laid out with its ends repeated on the other side, so that a run over
-    midnight is one stretch."""
-    h = hourly.c
-
-    def shifted(days: int, which: ColumnElement[bool]) -> Select[Any]:
-        return select(
-            h.customer_id,
-            (h.hour + 24 * days).label("hour"),
-            h.orders,
-            (h.seconds + h.orders * (days * DAY)).label("seconds"),
-            h.timed,
-        ).where(which)
-
-    around = union_all(
-        shifted(0, h.orders > 0),
-        shifted(-1, h.hour >= 24 - _NEAR),
-        shifted(1, h.hour < _NEAR),
-    ).subquery("around")
-    a = around.c
-    run: dict[str, Any] = {
-        "partition_by": a.customer_id,
-        "order_by": a.hour,
-        "range_": (-_NEAR, _NEAR),
-    }
-    everything: dict[str, Any] = {"partition_by": a.customer_id}
-    own = case((a.hour.between(0, 23), a.orders), else_=0)
-    return select(
-        a.customer_id,
-        a.hour,
-        a.orders,
-        whole(func.sum(a.orders).over(**run)).label("near"),
-        whole(func.sum(a.seconds).over(**run)).label("seconds"),
-        whole(func.sum(own).over(**everything)).label("all_orders"),
-        func.max(a.timed).over(**everything).label("timed"),
-    ).subquery("runs")
+def _best_runs() -> Select[Any]:
+    """The run that is taken. What decides is one number: how many orders the run has, then those of its middle hour, then
+    how early that is; the greatest wins."""
+    own, near = _hourly.c, _hourly.alias("near")
+    rank = whole(func.sum(near.c.orders)) * _RUN + own.orders * _OWN + (_OWN - 1 - own.hour)
+    runs = (
+        select(own.customer_id, rank.label("rank"))
+        .join_from(_hourly, near, _are_near(own, near.c))
+        .group_by(own.customer_id, own.hour, own.orders)
+        .subquery("runs")
+    )
+    return select(runs.c.customer_id, func.max(runs.c.rank)).group_by(runs.c.customer_id)
 
 
-def _order_cycles(now: datetime, chosen: Select[Any] | None) -> Select[Any]:
-    epoch = epoch_seconds(orders.c.placed_at)
-    before = func.lag(epoch).over(partition_by=orders.c.customer_id, order_by=orders.c.placed_at)
+def _are_near(one: Any, other: Any) -> ColumnElement[bool]:
+    """Around the clock: 23 and 1 are two hours apart."""
+    return and_(
+        other.customer_id == one.customer_id,
+        (other.hour - one.hour + 24 + _NEAR) % 24 <= 2 * _NEAR,
+    )
+
+
+def _usual_hours() -> Select[Any]:
+    """The mean time of the best run's orders. Of a run over midnight, those on the other side of it are a day away."""
+    middle = (_OWN - 1 - _runs.c.rank % _OWN).label("hour")
+    best = select(_runs.c.customer_id, middle).subquery("best")
+    near = _hourly.alias("near")
+    apart = near.c.hour - best.c.hour
+    days = case((apart > 2 * _NEAR, -1), (apart < -2 * _NEAR, 1), else_=0)
+    mean = (
+        select(
+            best.c.customer_id,
+            whole(func.sum(near.c.orders)).label("near"),
+            whole(func.sum(near.c.seconds + near.c.orders * days * DAY)).label("seconds"),
+        )
+        .join_from(best, near, _are_near(best.c, near.c))
+        .group_by(best.c.customer_id)
+        .subquery("mean")
+    )
+    everything = (
+        select(_hourly.c.customer_id, whole(func.sum(_hourly.c.orders)).label("orders"))
+        .group_by(_hourly.c.customer_id)
+        .having(func.max(_hourly.c.timed) == 1)
+        .subquery("everything")
+    )
+    m, of_all = mean.c, everything.c
+    # A day is added since a run around midnight may have its mean before it, and whole divisions round to zero.
+    hour = ((m.seconds + m.near * DAY) // m.near // _HOUR) % 24
+    confidence = (100 * m.near) // (of_all.orders + 1)
+    joined = mean.join(everything, of_all.customer_id == m.customer_id)
+    return select(m.customer_id, hour, confidence).select_from(joined)
+
+
+def _order_cycles() -> CompoundSelect[Any]:
+    """Between two or three orders the median is the mean: only more have to be sorted. How many there are, and when the
+    first and last were, is in the profiles already."""
+    p, o = profiles.c, counted.c
+    here = p.customer_id.in_(select(placed.c.customer_id))
+    span = epoch_seconds(p.last_order_at) - epoch_seconds(p.first_order_at)
+    few = select(p.customer_id, (span // (p.orders - 1)).label("seconds")).where(
+        p.orders.in_((2, 3)), here
+    )
+    epoch = epoch_seconds(o.placed_at)
+    before = func.lag(epoch).over(partition_by=p.customer_id, order_by=o.placed_at)
     gaps = (
-        select(orders.c.customer_id, (epoch - before).label("gap"))
-        .where(completed(now, chosen))
+        select(p.customer_id, (epoch - before).label("gap"), (p.orders - 1).label("many"))
+        .join(counted, o.customer_id == p.customer_id)
+        .where(p.orders > 3)
         .subquery("gaps")
     )
     known = select(gaps).where(gaps.c.gap.is_not(None)).subquery("known")
-    median = median_of(known, ("customer_id",), "gap")
-    return select(median.c.customer_id, median.c.median)
+    median = median_of(known, ("customer_id",), "gap").c
+    return union_all(few, select(median.customer_id, median.median))
 
 
 def _write() -> Any:

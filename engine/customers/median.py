@@ -8,23 +8,20 @@ from sqlalchemy import BigInteger, ColumnElement, FromClause, Subquery, cast, fu
 
 
 def median_of(values: FromClause, keys: tuple[str, ...], value: str) -> Subquery:
-    """One row per `keys` of `values` with the median of its whole, non-negative `value`s, and how `many` there are."""
+    """One row per `keys` of `values` with the median of its whole, non-negative `value`s. A column `many` of `values`
+    says of how many: counting them here would have them sorted twice."""
     by = [values.c[key] for key in keys]
     ranked = select(
         *by,
         values.c[value].label("value"),
+        values.c.many,
         func.row_number().over(partition_by=by, order_by=values.c[value]).label("place"),
-        func.count().over(partition_by=by).label("many"),
     ).subquery("ranked")
     middle = ranked.c.place.in_([(ranked.c.many + 1) // 2, ranked.c.many // 2 + 1])
     total = whole(func.sum(ranked.c.value))
     groups = [ranked.c[key] for key in keys]
     return (
-        select(
-            *groups,
-            (total // func.count()).label("median"),
-            func.max(ranked.c.many).label("many"),
-        )
+        select(*groups, (total // func.count()).label("median"))
         .where(middle)
         .group_by(*groups)
         .subquery("medians")

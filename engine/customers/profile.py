@@ -7,14 +7,16 @@ customers that he touched, or takes the mark away.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     Column,
     Connection,
     MetaData,
+    Select,
     Table,
     Text,
     delete,
@@ -25,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.customers.chosen import choosing, small_sorters
+from engine.customers.counted import counting
 from engine.customers.evaluation import COLUMNS, evaluate
 from engine.customers.habits import refresh_habits
 from engine.customers.tagging import refresh_tags
@@ -35,7 +38,6 @@ from engine.store.tables import customers, grade_changes, profiles, rate_states
 from engine.store.types import BigId, Moment
 
 _MARK = "profiles"
-_CHUNK = 1000
 _COMPUTED = "habits 1"  # what a refresh computes: a program that computes more has to do it anew
 
 _before = Table(
@@ -92,18 +94,16 @@ def _refresh(
     *,
     habits: bool,
 ) -> int:
-    parts = [None] if customer_ids is None else list(_chunks(sorted(set(customer_ids))))
-    _keep_others_out(connection, parts)
-    _before.create(connection)
-    written = 0
-    for part in parts:
-        _remember_grades(connection, part)
-        written += _write(connection, policy, now, part)
-    _note_changes(connection, now)
-    _before.drop(connection)
     with choosing(connection, customer_ids) as chosen:
-        if habits:
-            refresh_habits(connection, policy, now, chosen)
+        _keep_others_out(connection, chosen)
+        with counting(connection, policy.prices.currency, now, chosen):
+            _before.create(connection)
+            _remember_grades(connection, chosen)
+            written = _write(connection, policy, now, chosen)
+            _note_changes(connection, now)
+            _before.drop(connection)
+            if habits:
+                refresh_habits(connection, policy, now, chosen)
         refresh_tags(connection, policy, now, chosen)
     return written
 
@@ -145,32 +145,31 @@ def _fingerprint(policy: Policy, now: datetime) -> dict[str, str]:
     }
 
 
-def _keep_others_out(connection: Connection, parts: Sequence[Sequence[int] | None]) -> None:
+def _keep_others_out(connection: Connection, chosen: Select[Any] | None) -> None:
     """Two processes that push, or one that refreshes everybody: who counts second must see what the first one wrote, or
     would write an older count over it. SQLite has one writer anyway."""
     if connection.dialect.name == "sqlite":
         return
-    for part in parts:
-        if part is None:
-            connection.exec_driver_sql("LOCK TABLE profiles IN SHARE ROW EXCLUSIVE MODE")
-        else:
-            held = select(customers.c.id).where(customers.c.id.in_(part)).order_by(customers.c.id)
-            connection.execute(held.with_for_update(key_share=True)).all()
+    if chosen is None:
+        connection.exec_driver_sql("LOCK TABLE profiles IN SHARE ROW EXCLUSIVE MODE")
+        return
+    held = select(customers.c.id).where(customers.c.id.in_(chosen)).order_by(customers.c.id)
+    connection.execute(held.with_for_update(key_share=True)).all()
 
 
-def _remember_grades(connection: Connection, part: Sequence[int] | None) -> None:
+def _remember_grades(connection: Connection, chosen: Select[Any] | None) -> None:
     question = select(profiles.c.customer_id, profiles.c.grade)
-    if part is not None:
-        question = question.where(profiles.c.customer_id.in_(part))
+    if chosen is not None:
+        question = question.where(profiles.c.customer_id.in_(chosen))
     connection.execute(insert(_before).from_select(["customer_id", "grade"], question))
 
 
 def _write(
-    connection: Connection, policy: Policy, now: datetime, part: Sequence[int] | None
+    connection: Connection, policy: Policy, now: datetime, chosen: Select[Any] | None
 ) -> int:
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     names = [column.name for column in COLUMNS]
-    statement = dialect.insert(profiles).from_select(names, evaluate(policy, now, part))
+    statement = dialect.insert(profiles).from_select(names, evaluate(policy, now, chosen))
     # SQLAlchemy forgets the row count of an INSERT unless it is told to keep it.
     written = connection.execute(
         statement.on_conflict_do_update(
@@ -206,8 +205,3 @@ def _note_changes(connection: Connection, now: datetime) -> None:
     )
     there_and_back = grade_changes.c.before.is_not_distinct_from(grade_changes.c.after)
     connection.execute(delete(grade_changes).where(grade_changes.c.at == now, there_and_back))
-
-
-def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(ids), _CHUNK):
-        yield ids[start : start + _CHUNK]

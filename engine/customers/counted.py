@@ -1,0 +1,46 @@
+"""The orders that a refresh counts, as a temporary table that its parts share: completed ones up to now of the customers
+that it is about, a customer's together and in the order of time, so that nobody has to find or sort them again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, Connection, MetaData, Select, Table, insert, select
+
+from engine.audience.money import worth
+from engine.audience.scope import COMPLETED
+from engine.customers.chosen import analyze
+from engine.store.tables import orders
+from engine.store.types import BigId, Moment
+
+counted = Table(
+    "counted_orders", MetaData(),
+    Column("customer_id", BigId, primary_key=True, autoincrement=False),
+    Column("placed_at", Moment, primary_key=True),
+    Column("order_id", BigId, primary_key=True, autoincrement=False),
+    Column("amount", BigId),  # in the shop's currency: orders in another one count with 0
+    prefixes=["TEMPORARY"], sqlite_with_rowid=False,
+)  # fmt: skip
+
+
+@contextmanager
+def counting(
+    connection: Connection, currency: str, now: datetime, chosen: Select[Any] | None
+) -> Iterator[None]:
+    """`counted` is there, filled, for as long as it lasts."""
+    o = orders.c
+    found = select(o.customer_id, o.placed_at, o.id, worth(orders, currency)).where(
+        o.status.in_(COMPLETED), o.placed_at <= now
+    )
+    if chosen is not None:
+        found = found.where(o.customer_id.in_(chosen))
+    counted.create(connection)
+    names = [column.name for column in counted.c]
+    in_turn = found.order_by(o.customer_id, o.placed_at, o.id)
+    connection.execute(insert(counted).from_select(names, in_turn))
+    analyze(connection, counted)
+    yield
+    counted.drop(connection)
