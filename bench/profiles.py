@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from bench.people import NOW, add_orders, lay_down
 from bench.rows import Measured, Row
@@ -27,9 +27,13 @@ PEOPLE = int(os.environ.get("BENCH_PEOPLE", "100000"))
 BOUGHT = 5 * PEOPLE
 _REPETITIONS = 3
 _COMPLETED = "status IN ('paid', 'shipped', 'arrived', 'received')"
+_EPOCH = {
+    "sqlite": "placed_at / 1000000",
+    "postgresql": "CAST(floor(extract(epoch FROM placed_at)) AS bigint)",
+}
 _BARE = (
     f"SELECT customer_id, count(*) AS n, sum(amount) AS a, min(placed_at) AS f, max(placed_at) AS l FROM orders WHERE {_COMPLETED} GROUP BY customer_id",
-    f"SELECT customer_id, (placed_at / 1000000 + 28800) % 86400 / 3600 AS h, count(*) AS n FROM orders WHERE {_COMPLETED} GROUP BY customer_id, h",
+    f"SELECT customer_id, ({{epoch}} + 28800) % 86400 / 3600 AS h, count(*) AS n FROM orders WHERE {_COMPLETED} GROUP BY customer_id, h",
     "SELECT customer_id, category, count(*) AS n, sum(q) AS q FROM (SELECT o.customer_id, o.id, p.category, sum(i.quantity) AS q FROM orders o JOIN order_items i ON i.order_id = o.id"
     f" JOIN products p ON p.sku = i.sku WHERE o.{_COMPLETED} GROUP BY o.customer_id, p.category, o.id) AS bought GROUP BY customer_id, category",
     "SELECT customer_id, brand, count(*) AS n, sum(q) AS q FROM (SELECT o.customer_id, o.id, p.brand, sum(i.quantity) AS q FROM orders o JOIN order_items i ON i.order_id = o.id"
@@ -45,8 +49,10 @@ def _seconds(store: Store, work: Callable[[Connection], object]) -> float:
 
 
 def _bare(connection: Connection) -> None:
+    epoch = _EPOCH[connection.dialect.name]
     for number, question in enumerate(_BARE):
-        connection.exec_driver_sql(f"CREATE TEMPORARY TABLE bare{number} AS {question}")
+        made = f"CREATE TEMPORARY TABLE bare{number} AS {question.format(epoch=epoch)}"
+        connection.execute(text(made))
     for number in range(len(_BARE)):
         connection.exec_driver_sql(f"DROP TABLE bare{number}")
 

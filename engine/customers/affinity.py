@@ -24,14 +24,13 @@ from sqlalchemy import (
     func,
     insert,
     literal,
-    null,
     or_,
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
-from engine.customers.chosen import analyze
+from engine.customers.changes import write_changes
+from engine.customers.chosen import analyze, keyed
 from engine.customers.median import median_of, whole
 from engine.customers.purchases import forget, gather, is_category, names, purchases
 from engine.store.tables import (
@@ -53,11 +52,17 @@ _FEW = 3  # so many orders have a median time between them that needs no sorting
 _metadata = MetaData()
 _likes = Table(
     "likes", _metadata,
-    Column("customer_id", BigId, primary_key=True, autoincrement=False),
-    Column("name_id", BigId, primary_key=True, autoincrement=False),
+    Column("customer_id", BigId), Column("name_id", BigId),
     Column("orders", BigId), Column("quantity", BigId), Column("amount", BigId),
     Column("first_at", Moment), Column("last_at", Moment), Column("clicks", BigId),
     Column("cycle_seconds", BigId),
+    keyed("customer_id", "name_id"),
+    prefixes=["TEMPORARY"], sqlite_with_rowid=False,
+)  # fmt: skip
+_clicked = Table(
+    "clicks", _metadata,
+    Column("customer_id", BigId), Column("name_id", BigId), Column("clicks", BigId),
+    keyed("customer_id", "name_id"),
     prefixes=["TEMPORARY"], sqlite_with_rowid=False,
 )  # fmt: skip
 _gaps = Table(
@@ -81,22 +86,23 @@ def refresh_affinities(
 
     Their orders are in `counted` already.
     """
-    _metadata.create_all(connection)
+    _metadata.create_all(connection, checkfirst=False)
     gather(connection, now, chosen, *_known_of_others(chosen))
     connection.execute(_insert(_likes, _bought()))
-    connection.execute(_add_clicks(connection, now, chosen))
+    connection.execute(_insert(_clicked, _clicks(now, chosen)))
+    connection.execute(_add_clicks())
+    connection.execute(_insert(_likes, _only_clicked()))
     analyze(connection, _likes)
     connection.execute(_insert(_gaps, _between_orders(of_all=chosen is None)))
     analyze(connection, _gaps)
     connection.execute(_set_cycles())
     connection.execute(_insert(_points, _added_up()))
-    analyze(connection, _points)
-    connection.execute(_write(connection))
+    write_changes(connection, affinities, _KEY, _VALUES, _new())
     _remove_what_is_gone(connection, chosen)
     if chosen is None:
         _write_category_cycles(connection)
     forget(connection)
-    _metadata.drop_all(connection)
+    _metadata.drop_all(connection, checkfirst=False)
 
 
 def _insert(table: Table, question: Any) -> Any:
@@ -125,7 +131,7 @@ def _bought() -> Select[Any]:
     ).group_by(p.customer_id, p.name_id)  # fmt: skip
 
 
-def _add_clicks(connection: Connection, now: datetime, chosen: Select[Any] | None) -> Any:
+def _clicks(now: datetime, chosen: Select[Any] | None) -> Select[Any]:
     """One row per customer and category whose name is the label of a link that was clicked."""
     clicked = (
         select(deliveries.c.customer_id, names.c.id, deliveries.c.id.label("delivery_id"))
@@ -145,18 +151,21 @@ def _add_clicks(connection: Connection, now: datetime, chosen: Select[Any] | Non
     )
     if chosen is not None:
         clicked = clicked.where(deliveries.c.customer_id.in_(chosen))
-    c, none = clicked.subquery("clicked").c, literal(None, Moment())
-    zero = literal(0, BigId)
-    found = (
-        select(c.customer_id, c.id, zero, zero, zero, none, none, func.count(), null())
-        .where(c.customer_id.is_not(None))
-        .group_by(c.customer_id, c.id)
-    )
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(_likes).from_select([column.name for column in _likes.c], found)
-    return statement.on_conflict_do_update(
-        index_elements=list(_PAIR), set_={"clicks": statement.excluded.clicks}
-    )
+    c = clicked.subquery("clicked").c
+    return select(c.customer_id, c.id, func.count()).group_by(c.customer_id, c.id)
+
+
+def _add_clicks() -> Any:
+    same = [_likes.c[key] == _clicked.c[key] for key in _PAIR]
+    return update(_likes).values(clicks=_clicked.c.clicks).where(*same)
+
+
+def _only_clicked() -> Select[Any]:
+    c, none, zero = _clicked.c, literal(None, Moment()), literal(0, BigId)
+    bought = exists().where(*[_likes.c[key] == c[key] for key in _PAIR])
+    return select(
+        c.customer_id, c.name_id, zero, zero, zero, none, none, c.clicks, literal(None, BigId)
+    ).where(~bought)
 
 
 def _between_orders(*, of_all: bool) -> Select[Any]:
@@ -214,20 +223,7 @@ def _new() -> Select[Any]:
         .select_from(_likes)
         .join(_points, sums.customer_id == likes.customer_id)
         .join(names, names.c.id == likes.name_id)
-        .where(likes.customer_id.is_not(None))
     )  # fmt: skip
-
-
-def _write(connection: Connection) -> Any:
-    """What is new or different is written; the rest is left alone: most of it, on most days."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(affinities).from_select([*_KEY, *_VALUES], _new())
-    excluded = statement.excluded
-    return statement.on_conflict_do_update(
-        index_elements=list(_KEY),
-        set_={name: excluded[name] for name in _VALUES},
-        where=or_(*[affinities.c[name].is_distinct_from(excluded[name]) for name in _VALUES]),
-    )
 
 
 def _remove_what_is_gone(connection: Connection, chosen: Select[Any] | None) -> None:

@@ -15,10 +15,11 @@ DAY = 86_400
 def shop_seconds(moment: ColumnElement[Any], shop: str) -> ColumnElement[int]:
     """Whole seconds since midnight on the shop's clock."""
     epoch = epoch_seconds(moment)
-    return (epoch + _offset(epoch, shop)) % DAY
+    return (epoch + shop_offset(epoch, shop)) % DAY
 
 
-def _offset(epoch: ColumnElement[Any], shop: str) -> ColumnElement[int]:
+def shop_offset(epoch: ColumnElement[Any], shop: str) -> ColumnElement[int]:
+    """How many seconds the shop's clock was ahead of UTC."""
     rows = zone_rows(shop)
     whens = [(epoch < row["to_epoch"], row["seconds"]) for row in rows[:-1]]
     last = literal(rows[-1]["seconds"], Integer)

@@ -14,13 +14,14 @@ from engine.audience.money import worth
 from engine.audience.scope import COMPLETED
 from engine.customers.chosen import analyze
 from engine.store.tables import orders
-from engine.store.types import BigId, Moment
+from engine.store.types import BigId, Moment, epoch_seconds
 
 counted = Table(
     "counted_orders", MetaData(),
     Column("customer_id", BigId, primary_key=True, autoincrement=False),
     Column("placed_at", Moment, primary_key=True),
     Column("order_id", BigId, primary_key=True, autoincrement=False),
+    Column("epoch", BigId),  # `placed_at` in whole seconds
     Column("amount", BigId),  # in the shop's currency: orders in another one count with 0
     prefixes=["TEMPORARY"], sqlite_with_rowid=False,
 )  # fmt: skip
@@ -32,15 +33,16 @@ def counting(
 ) -> Iterator[None]:
     """`counted` is there, filled, for as long as it lasts."""
     o = orders.c
-    found = select(o.customer_id, o.placed_at, o.id, worth(orders, currency)).where(
+    epoch, amount = epoch_seconds(o.placed_at), worth(orders, currency)
+    found = select(o.customer_id, o.placed_at, o.id, epoch, amount).where(
         o.status.in_(COMPLETED), o.placed_at <= now
     )
     if chosen is not None:
         found = found.where(o.customer_id.in_(chosen))
-    counted.create(connection)
+    counted.create(connection, checkfirst=False)
     names = [column.name for column in counted.c]
     in_turn = found.order_by(o.customer_id, o.placed_at, o.id)
     connection.execute(insert(counted).from_select(names, in_turn))
     analyze(connection, counted)
     yield
-    counted.drop(connection)
+    counted.drop(connection, checkfirst=False)

@@ -43,7 +43,7 @@ def evaluate(policy: Policy, now: datetime, chosen: Select[Any] | None = None) -
     limits = bounds(policy.grading, now, policy.timezone)
     scored = _scored(_counted(limits), limits, policy)
     valued = _valued(scored, policy)
-    question = select(
+    values = (
         customers.c.id,
         func.coalesce(valued.c.orders, 0),
         func.coalesce(valued.c.amount, 0),
@@ -60,10 +60,12 @@ def evaluate(policy: Policy, now: datetime, chosen: Select[Any] | None = None) -
         _class(valued, limits, now),
         stage(valued.c.orders, valued.c.last_order_at, policy, now),
         literal(now, Moment()),
-    ).select_from(customers.outerjoin(valued, valued.c.customer_id == customers.c.id))
-    # The condition is always true where there is no list; SQLite needs a WHERE before ON CONFLICT.
-    chosen = customers.c.id.is_not(None) if chosen is None else customers.c.id.in_(chosen)
-    return question.where(chosen)
+    )
+    named = [value.label(column.name) for value, column in zip(values, COLUMNS, strict=True)]
+    question = select(*named).select_from(
+        customers.outerjoin(valued, valued.c.customer_id == customers.c.id)
+    )
+    return question if chosen is None else question.where(customers.c.id.in_(chosen))
 
 
 def _counted(limits: Bounds) -> Subquery:

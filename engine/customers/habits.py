@@ -34,8 +34,8 @@ from sqlalchemy import (
 )
 
 from engine.customers.affinity import refresh_affinities
-from engine.customers.chosen import analyze
-from engine.customers.clock import DAY, shop_seconds
+from engine.customers.chosen import analyze, keyed
+from engine.customers.clock import DAY, shop_offset
 from engine.customers.counted import counted
 from engine.customers.median import median_of, whole
 from engine.customers.region import forget, place, placed
@@ -51,10 +51,10 @@ _RUN = _OWN * 2**29  # above it the orders of the run
 _metadata = MetaData()
 _hourly = Table(
     "hourly_orders", _metadata,
-    Column("customer_id", BigId, primary_key=True, autoincrement=False),
-    Column("hour", BigId, primary_key=True, autoincrement=False),  # on the customer's own clock
+    Column("customer_id", BigId), Column("hour", BigId),  # on the customer's own clock
     Column("orders", BigId), Column("seconds", BigId),  # the sum of those since midnight
     Column("timed", BigId),  # 0: all were placed at midnight on the shop's clock
+    keyed("customer_id", "hour"),
     prefixes=["TEMPORARY"], sqlite_with_rowid=False,
 )  # fmt: skip
 _runs = Table(
@@ -87,33 +87,33 @@ def refresh_habits(
 
     Their orders are in `counted` already. The cycles of categories over all customers are written only with all.
     """
-    _metadata.create_all(connection)
+    _metadata.create_all(connection, checkfirst=False)
     place(connection, policy.timezone, now, chosen)
     analyze(connection, placed)
-    for table, question in (
-        (_hourly, _orders_by_hour(policy.timezone)),
-        (_runs, _best_runs()),
-        (_hours, _usual_hours()),
-        (_cycles, _order_cycles()),
-    ):
-        names = [column.name for column in table.c]
-        connection.execute(insert(table).from_select(names, question))
-        analyze(connection, table)
+    connection.execute(_insert(_hourly, _orders_by_hour(policy.timezone)))
+    analyze(connection, _hourly)
+    connection.execute(_insert(_runs, _best_runs()))
+    connection.execute(_insert(_hours, _usual_hours()))
+    connection.execute(_insert(_cycles, _order_cycles()))
     connection.execute(_write())
     refresh_affinities(connection, now, chosen)
     forget(connection)
-    _metadata.drop_all(connection)
+    _metadata.drop_all(connection, checkfirst=False)
+
+
+def _insert(table: Table, question: Any) -> Any:
+    return insert(table).from_select([column.name for column in table.c], question)
 
 
 def _orders_by_hour(shop: str) -> Select[Any]:
     """Orders per customer and hour of their own clock, with the sum of the seconds since midnight."""
-    epoch = epoch_seconds(counted.c.placed_at)
+    epoch = counted.c.epoch
     since_midnight = (epoch + func.coalesce(placed.c.seconds, _offset(epoch))) % DAY
     one = (
         select(
             counted.c.customer_id,
             cast(since_midnight, Integer).label("since_midnight"),
-            cast(case((shop_seconds(counted.c.placed_at, shop) == 0, 0), else_=1), Integer).label("timed"),
+            cast(case(((epoch + shop_offset(epoch, shop)) % DAY == 0, 0), else_=1), Integer).label("timed"),
         )
         .join(placed, placed.c.customer_id == counted.c.customer_id)
         .subquery("one")
@@ -202,10 +202,9 @@ def _order_cycles() -> CompoundSelect[Any]:
     few = select(p.customer_id, (span // (p.orders - 1)).label("seconds")).where(
         p.orders.in_((2, 3)), here
     )
-    epoch = epoch_seconds(o.placed_at)
-    before = func.lag(epoch).over(partition_by=p.customer_id, order_by=o.placed_at)
+    before = func.lag(o.epoch).over(partition_by=p.customer_id, order_by=o.placed_at)
     gaps = (
-        select(p.customer_id, (epoch - before).label("gap"), (p.orders - 1).label("many"))
+        select(p.customer_id, (o.epoch - before).label("gap"), (p.orders - 1).label("many"))
         .join(counted, o.customer_id == p.customer_id)
         .where(p.orders > 3)
         .subquery("gaps")

@@ -26,7 +26,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from engine.customers.chosen import choosing, small_sorters
+from engine.customers.changes import write_changes
+from engine.customers.chosen import choosing, sorters
 from engine.customers.counted import counting
 from engine.customers.evaluation import COLUMNS, evaluate
 from engine.customers.habits import refresh_habits
@@ -78,7 +79,7 @@ def refresh(
 
     A first evaluation is no change. Without `habits` those stay as they are. Returns how many profiles were written.
     """
-    with small_sorters(connection):
+    with sorters(connection):
         written = _refresh(connection, policy, now, customer_ids, habits=habits)
     if customer_ids is None:
         mark_fresh(connection, policy, now)
@@ -97,11 +98,15 @@ def _refresh(
     with choosing(connection, customer_ids) as chosen:
         _keep_others_out(connection, chosen)
         with counting(connection, policy.prices.currency, now, chosen):
-            _before.create(connection)
+            _before.create(connection, checkfirst=False)
             _remember_grades(connection, chosen)
-            written = _write(connection, policy, now, chosen)
+            names = [column.name for column in COLUMNS]
+            new = evaluate(policy, now, chosen)
+            written = write_changes(
+                connection, profiles, names[:1], names[1:-1], new, besides=names[-1:]
+            )
             _note_changes(connection, now)
-            _before.drop(connection)
+            _before.drop(connection, checkfirst=False)
             if habits:
                 refresh_habits(connection, policy, now, chosen)
         refresh_tags(connection, policy, now, chosen)
@@ -162,23 +167,6 @@ def _remember_grades(connection: Connection, chosen: Select[Any] | None) -> None
     if chosen is not None:
         question = question.where(profiles.c.customer_id.in_(chosen))
     connection.execute(insert(_before).from_select(["customer_id", "grade"], question))
-
-
-def _write(
-    connection: Connection, policy: Policy, now: datetime, chosen: Select[Any] | None
-) -> int:
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    names = [column.name for column in COLUMNS]
-    statement = dialect.insert(profiles).from_select(names, evaluate(policy, now, chosen))
-    # SQLAlchemy forgets the row count of an INSERT unless it is told to keep it.
-    written = connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[profiles.c.customer_id],
-            set_={name: statement.excluded[name] for name in names[1:]},
-        ),
-        execution_options={"preserve_rowcount": True},
-    )
-    return written.rowcount
 
 
 def _note_changes(connection: Connection, now: datetime) -> None:

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from engine.audience.scope import COMPLETED
-from engine.customers.chosen import analyze
+from engine.customers.chosen import analyze, keyed
 from engine.customers.counted import counted
 from engine.customers.median import whole
 from engine.store.tables import order_items, orders, products
@@ -47,11 +47,10 @@ names = Table(
 )  # fmt: skip
 purchases = Table(
     "purchases", _metadata,
-    Column("customer_id", BigId, primary_key=True, autoincrement=False),
-    Column("name_id", BigId, primary_key=True, autoincrement=False),
-    Column("placed_at", Moment, primary_key=True),
-    Column("order_id", BigId, primary_key=True, autoincrement=False),
+    Column("customer_id", BigId), Column("name_id", BigId),
+    Column("placed_at", Moment), Column("order_id", BigId),
     Column("quantity", BigId), Column("amount", BigId),
+    keyed("customer_id", "name_id", "placed_at", "order_id"),
     prefixes=["TEMPORARY"], sqlite_with_rowid=False,
 )  # fmt: skip
 _goods = Table(
@@ -73,25 +72,25 @@ def gather(
     connection: Connection, now: datetime, chosen: Select[Any] | None, *more: Select[Any]
 ) -> None:
     """Fill `names` and `purchases` from the items of `counted` orders; `more`: categories that have a number as well."""
-    _metadata.create_all(connection)
+    _metadata.create_all(connection, checkfirst=False)
     for kind in KINDS:
         of_products = select(products.c[kind].label("name")).where(products.c[kind].is_not(None))
         others = more if kind == "category" else ()
         _number(connection, kind, union_all(of_products, *others))
     connection.execute(_insert(_goods, _numbered_products()))
     connection.execute(_insert(_items, _bought(now, chosen)))
+    analyze(connection, _items)
     for kind in KINDS:
         own = _items.c[f"own_{kind}"]
         _number(connection, kind, select(own.label("name")).where(own.is_not(None)))
-    analyze(connection, names, _goods, _items)
     connection.execute(_insert(purchases, _grouped()))
     analyze(connection, purchases)
-    _items.drop(connection)
+    _items.drop(connection, checkfirst=False)
 
 
 def forget(connection: Connection) -> None:
     """Drop what `gather` made."""
-    _metadata.drop_all(connection)
+    _metadata.drop_all(connection, tables=[names, purchases, _goods], checkfirst=False)
 
 
 def is_category(name_id: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -74,7 +74,7 @@ _BLANKS = ("\u3000", ",", "，")
 
 def place(connection: Connection, shop: str, now: datetime, chosen: Select[Any] | None) -> None:
     """Fill `placed` for the customers that `chosen` selects, or for all; `shop` is the shop's zone."""
-    _metadata.create_all(connection)
+    _metadata.create_all(connection, checkfirst=False)
     _lay_down_names(connection)
     named = select(customers.c.timezone).distinct()
     if chosen is not None:
@@ -88,7 +88,7 @@ def place(connection: Connection, shop: str, now: datetime, chosen: Select[Any] 
 
 def forget(connection: Connection) -> None:
     """Drop what `place` made."""
-    _metadata.drop_all(connection)
+    _metadata.drop_all(connection, checkfirst=False)
 
 
 def _lay_down_names(connection: Connection) -> None:

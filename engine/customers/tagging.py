@@ -61,13 +61,13 @@ def refresh_tags(
     chosen: Select[Any] | None = None,
 ) -> None:
     """Put and take away what the rules say, for the chosen customers or for all; their profiles are fresh already."""
-    _metadata.create_all(connection)
+    _metadata.create_all(connection, checkfirst=False)
     for rule in policy.tagging.rules:
         connection.execute(_ask(rule, policy, now, chosen, connection))
     analyze(connection, _ruled)
     connection.execute(_take_away(chosen))
     connection.execute(_put(connection, now))
-    _metadata.drop_all(connection)
+    _metadata.drop_all(connection, checkfirst=False)
 
 
 def _ask(
