@@ -15,7 +15,7 @@ from bench.importing import IMPORT_ROW
 from bench.order_import import ORDER_IMPORT_ROWS
 from bench.profiles import PROFILE_ROWS
 from bench.rows import Row
-from bench.segments import SEGMENT_ROW
+from bench.segments import SEGMENT_ROWS
 
 ROWS: tuple[Row, ...] = (
     *ENGINE_ROWS,
@@ -26,7 +26,7 @@ ROWS: tuple[Row, ...] = (
     IMPORT_ROW,
     *ORDER_IMPORT_ROWS,
     *PROFILE_ROWS,
-    SEGMENT_ROW,
+    *SEGMENT_ROWS,
     FUTURE_ROW,
 )
 

@@ -1,7 +1,7 @@
 """Row 13: profiles, grades, habits and affinities of everybody, beside the bare GROUP BYs that they stand on; and row
-13i: the same of those who placed 1 % new orders, beside everybody's.
+13i: the same of those who placed 1 % new orders, beside everybody's. Rows 13p and 13ip are the same on PostgreSQL.
 
-Bare are three statements by hand, their results kept in tables without an index: orders per customer (count, sum, first,
+BENCH_PEOPLE and BENCH_REPETITIONS set the size. Bare are three statements by hand, their results kept in tables without an index: orders per customer (count, sum, first,
 last); orders per customer and hour; items per customer, order, category and brand, added up per customer.
 """
 
@@ -10,13 +10,15 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache, partial
 from pathlib import Path
 
 from sqlalchemy import Connection, text
 
 from bench.people import NOW, add_orders, lay_down
+from bench.postgres import database, server
 from bench.rows import Measured, Row
 from engine.customers.profile import refresh
 from engine.definitions.loader import load_policy
@@ -25,7 +27,7 @@ from engine.store.session import Store
 
 PEOPLE = int(os.environ.get("BENCH_PEOPLE", "100000"))
 BOUGHT = 5 * PEOPLE
-_REPETITIONS = 3
+REPETITIONS = int(os.environ.get("BENCH_REPETITIONS", "3"))
 _COMPLETED = "status IN ('paid', 'shipped', 'arrived', 'received')"
 _EPOCH = {
     "sqlite": "placed_at / 1000000",
@@ -57,54 +59,70 @@ def _bare(connection: Connection) -> None:
         connection.exec_driver_sql(f"DROP TABLE bare{number}")
 
 
-@lru_cache(maxsize=1)
-def _measurements() -> tuple[list[float], list[float], list[str]]:
-    """Bare, everybody, 1 %, in turn; the first refresh, which writes every row for the first time, is only told of."""
-    policy = load_policy({})
-    full: list[float] = []
-    partial: list[float] = []
-    notes: list[str] = []
-
-    def partial_refresh(ids: list[int]) -> Callable[[Connection], object]:
-        return lambda connection: refresh(connection, policy, NOW, ids)
-
+@contextmanager
+def _shop(kind: str) -> Iterator[Store]:
+    if kind == "PostgreSQL":
+        with server() as address, database(address, "shop") as store:
+            yield store
+        return
     with tempfile.TemporaryDirectory(prefix="yanshu-bench-") as folder:
         store = Store(f"sqlite:///{Path(folder) / 'shop.db'}")
         upgrade(store)
+        yield store
+        store.close()
+
+
+@lru_cache(maxsize=2)
+def _measurements(kind: str) -> tuple[list[float], list[float], list[str]]:
+    """Bare, everybody, 1 %, in turn; the first refresh, which writes every row for the first time, is only told of."""
+    policy = load_policy({})
+    full: list[float] = []
+    some_of_all: list[float] = []
+    notes: list[str] = []
+
+    def refresh_of(ids: list[int] | None) -> Callable[[Connection], object]:
+        return lambda connection: refresh(connection, policy, NOW, ids)
+
+    with _shop(kind) as store:
         with store.write() as connection:
             lay_down(connection, PEOPLE, BOUGHT)
-        first = _seconds(store, lambda connection: refresh(connection, policy, NOW))
+            if kind == "PostgreSQL":  # as its own daemon does in time
+                connection.exec_driver_sql("ANALYZE")
+        first = _seconds(store, refresh_of(None))
         notes.append(f"the first refresh of all: {first:.1f} s")
-        for turn in range(_REPETITIONS):
+        for turn in range(REPETITIONS):
             bare = _seconds(store, _bare)
-            everybody = _seconds(store, lambda connection: refresh(connection, policy, NOW))
+            everybody = _seconds(store, refresh_of(None))
             begin = BOUGHT + 1 + turn * (BOUGHT // 100)
             with store.write() as connection:
                 new = add_orders(
                     connection, PEOPLE, BOUGHT // 100, seed=50 + turn, first=begin, days=1
                 )
-            some = _seconds(store, partial_refresh(sorted(new)))
+            some = _seconds(store, refresh_of(sorted(new)))
             full.append(everybody / bare)
-            partial.append(some / everybody)
+            some_of_all.append(some / everybody)
             notes.append(
                 f"bare {bare:.1f} s, all {everybody:.1f} s, {len(new):,} customers {some:.2f} s"
             )
-        store.close()
-    return full, partial, notes
+    return full, some_of_all, notes
 
 
-def _full() -> Measured:
-    full, _, notes = _measurements()
-    how = f"refresh of {PEOPLE:,} customers with {BOUGHT:,} orders ÷ the bare GROUP BYs, SQLite"
+def _full(kind: str) -> Measured:
+    full, _, notes = _measurements(kind)
+    how = f"refresh of {PEOPLE:,} customers with {BOUGHT:,} orders ÷ the bare GROUP BYs, {kind}"
     return Measured(full, how, notes)
 
 
-def _partial() -> Measured:
-    _, partial, _ = _measurements()
-    return Measured(partial, "refresh after 1 % new orders ÷ refresh of all, SQLite")
+def _partial(kind: str) -> Measured:
+    _, some_of_all, _ = _measurements(kind)
+    return Measured(some_of_all, f"refresh after 1 % new orders ÷ refresh of all, {kind}")
 
 
-PROFILE_ROWS = (
-    Row("13", "profiles of everybody", _full, 3, 1.5, more_is_better=False, binds=False),
-    Row("13i", "profiles after 1 % new orders", _partial, 0.05, 0.02, more_is_better=False, binds=False),
+PROFILE_ROWS = tuple(
+    row
+    for mark, kind, binds in (("", "SQLite", True), ("p", "PostgreSQL", False))
+    for row in (
+        Row(f"13{mark}", f"profiles of everybody, {kind}", partial(_full, kind), 3, 1.5, more_is_better=False, binds=binds),
+        Row(f"13i{mark}", f"profiles after 1 % new orders, {kind}", partial(_partial, kind), 0.05, 0.02, more_is_better=False, binds=False),
+    )
 )  # fmt: skip

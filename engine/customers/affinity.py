@@ -9,11 +9,13 @@ for a click.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     Column,
     Connection,
+    Insert,
     MetaData,
     Select,
     Table,
@@ -29,8 +31,8 @@ from sqlalchemy import (
     update,
 )
 
-from engine.customers.changes import write_changes
-from engine.customers.chosen import analyze, keyed
+from engine.customers.changes import writing
+from engine.customers.chosen import analyze, drop, keyed, make
 from engine.customers.median import median_of, whole
 from engine.customers.purchases import forget, gather, is_category, names, purchases
 from engine.store.tables import (
@@ -86,7 +88,7 @@ def refresh_affinities(
 
     Their orders are in `counted` already.
     """
-    _metadata.create_all(connection, checkfirst=False)
+    make(connection, *_metadata.tables.values())
     gather(connection, now, chosen, *_known_of_others(chosen))
     connection.execute(_insert(_likes, _bought()))
     connection.execute(_insert(_clicked, _clicks(now, chosen)))
@@ -97,28 +99,30 @@ def refresh_affinities(
     analyze(connection, _gaps)
     connection.execute(_set_cycles())
     connection.execute(_insert(_points, _added_up()))
-    write_changes(connection, affinities, _KEY, _VALUES, _new())
+    connection.execute(_write(connection.dialect.name))
     _remove_what_is_gone(connection, chosen)
     if chosen is None:
         _write_category_cycles(connection)
     forget(connection)
-    _metadata.drop_all(connection, checkfirst=False)
+    drop(connection, *_metadata.tables.values())
 
 
 def _insert(table: Table, question: Any) -> Any:
     return insert(table).from_select([column.name for column in table.c], question)
 
 
-def _known_of_others(chosen: Select[Any] | None) -> list[Select[Any]]:
+@cache
+def _known_of_others(chosen: Select[Any] | None) -> tuple[Select[Any], ...]:
     """Labels of links that are categories, since others bought of them, as far as they are counted."""
     if chosen is None:
-        return []
+        return ()
     bought = exists().where(
         affinities.c.kind == "category", affinities.c.name == links.c.label, affinities.c.orders > 0
     )
-    return [select(links.c.label).where(links.c.label.is_not(None), bought).distinct()]
+    return (select(links.c.label).where(links.c.label.is_not(None), bought).distinct(),)
 
 
+@cache
 def _bought() -> Select[Any]:
     """The times between two or three orders add up to that between the first and the last: with one or two of them the
     median is their mean."""
@@ -155,11 +159,13 @@ def _clicks(now: datetime, chosen: Select[Any] | None) -> Select[Any]:
     return select(c.customer_id, c.id, func.count()).group_by(c.customer_id, c.id)
 
 
+@cache
 def _add_clicks() -> Any:
     same = [_likes.c[key] == _clicked.c[key] for key in _PAIR]
     return update(_likes).values(clicks=_clicked.c.clicks).where(*same)
 
 
+@cache
 def _only_clicked() -> Select[Any]:
     c, none, zero = _clicked.c, literal(None, Moment()), literal(0, BigId)
     bought = exists().where(*[_likes.c[key] == c[key] for key in _PAIR])
@@ -168,6 +174,7 @@ def _only_clicked() -> Select[Any]:
     ).where(~bought)
 
 
+@cache
 def _between_orders(*, of_all: bool) -> Select[Any]:
     """The times between orders of one name, where medians need them: those of categories over all customers all of them."""
     p, likes = purchases.c, _likes.c
@@ -188,6 +195,7 @@ def _between_orders(*, of_all: bool) -> Select[Any]:
     return select(gaps).where(gaps.c.gap.is_not(None))
 
 
+@cache
 def _set_cycles() -> Any:
     """Of more than a few orders."""
     many = select(_gaps).where(_gaps.c.many >= _FEW).subquery("of_many")
@@ -199,6 +207,7 @@ def _set_cycles() -> Any:
     )
 
 
+@cache
 def _added_up() -> Select[Any]:
     likes = _likes.c
     points = ORDER_POINTS * likes.orders + CLICK_POINTS * likes.clicks
@@ -208,6 +217,7 @@ def _added_up() -> Select[Any]:
     ).group_by(likes.customer_id)
 
 
+@cache
 def _new() -> Select[Any]:
     """The affinities as they are to be, shaped as the table's columns."""
     likes, sums = _likes.c, _points.c
@@ -224,6 +234,11 @@ def _new() -> Select[Any]:
         .join(_points, sums.customer_id == likes.customer_id)
         .join(names, names.c.id == likes.name_id)
     )  # fmt: skip
+
+
+@cache
+def _write(dialect: str) -> Insert:
+    return writing(dialect, affinities, _KEY, _VALUES, _new())
 
 
 def _remove_what_is_gone(connection: Connection, chosen: Select[Any] | None) -> None:

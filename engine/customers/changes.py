@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, and_, or_, select
+from sqlalchemy import Insert, Select, Table, and_, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 
-def write_changes(
-    connection: Connection,
+def writing(
+    dialect: str,
     table: Table,
     key: Sequence[str],
     compared: Sequence[str],
     new: Select[Any],
     *,
     besides: Sequence[str] = (),
-) -> int:
-    """Let the rows of `new`, whose columns are called as the table's, be there as they are.
+) -> Insert:
+    """The statement after which the rows of `new`, whose columns are called as the table's, are there as they are.
 
     `compared`: the columns that make a row different. `besides`: columns that are written with these, and are no reason
-    to. Returns how many rows were written. The rows that differ are found first: PostgreSQL takes a lock for each that an INSERT … ON CONFLICT meets.
+    to. The rows that differ are found first: PostgreSQL takes a lock for each that an INSERT … ON CONFLICT meets.
     """
     found = new.subquery("found")
     same = and_(*[table.c[name] == found.c[name] for name in key])
@@ -30,17 +30,12 @@ def write_changes(
         *[table.c[name].is_distinct_from(found.c[name]) for name in compared],
     )
     changed = select(*[found.c[name] for name in (*key, *compared, *besides)])
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table).from_select(
+    of = sqlite if dialect == "sqlite" else postgresql
+    statement = of.insert(table).from_select(
         [*key, *compared, *besides],
         changed.select_from(found.outerjoin(table, same)).where(differs),
     )
-    # SQLAlchemy forgets the row count of an INSERT unless it is told to keep it.
-    written = connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=list(key),
-            set_={name: statement.excluded[name] for name in (*compared, *besides)},
-        ),
-        execution_options={"preserve_rowcount": True},
+    return statement.on_conflict_do_update(
+        index_elements=list(key),
+        set_={name: statement.excluded[name] for name in (*compared, *besides)},
     )
-    return written.rowcount

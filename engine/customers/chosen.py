@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -16,6 +17,8 @@ from sqlalchemy import (
     insert,
     select,
 )
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.schema import CreateTable
 
 from engine.store.types import BigId
 
@@ -25,8 +28,11 @@ _chosen = Table(
     prefixes=["TEMPORARY"],
 )  # fmt: skip
 
+_IDS = select(_chosen.c.id)
 _SQLITE_SORTER = -8000  # SQLite counts pages, and KiB where the number is negative
-_POSTGRESQL_SORTER = "64MB"
+_MORE_WORK_MEM = """\
+SELECT set_config('work_mem', greatest(setting::bigint, 32768)::text, true) FROM pg_settings WHERE name = 'work_mem'
+"""
 
 
 @contextmanager
@@ -35,19 +41,37 @@ def choosing(connection: Connection, ids: Sequence[int] | None) -> Iterator[Sele
     if ids is None:
         yield None
         return
-    _chosen.create(connection, checkfirst=False)
+    make(connection, _chosen)
     wanted = [{"id": number} for number in sorted(set(ids))]
     if wanted:
         connection.execute(insert(_chosen), wanted)
     analyze(connection, _chosen)
-    yield select(_chosen.c.id)
-    _chosen.drop(connection, checkfirst=False)
+    yield _IDS
+    drop(connection, _chosen)
 
 
 def keyed(*names: str) -> PrimaryKeyConstraint:
     """The key of a temporary table that SQLite keeps in its order. PostgreSQL joins and groups by hashing, and an index
     beside a table that is filled in no order costs it more than all the rest."""
     return PrimaryKeyConstraint(*names).ddl_if(dialect="sqlite")
+
+
+def make(connection: Connection, *tables: Table) -> None:
+    """Create temporary tables that are not there."""
+    for table in tables:
+        connection.exec_driver_sql(_creation(connection.dialect.name, table))
+
+
+def drop(connection: Connection, *tables: Table) -> None:
+    for table in tables:
+        connection.exec_driver_sql(f"DROP TABLE {table.name}")
+
+
+@cache
+def _creation(dialect: str, table: Table) -> str:
+    """SQLAlchemy would write it out anew each time: for a push of one customer that is most of the work."""
+    of = sqlite.dialect() if dialect == "sqlite" else postgresql.dialect()
+    return str(CreateTable(table).compile(dialect=of))
 
 
 def analyze(connection: Connection, *tables: Table) -> None:
@@ -65,7 +89,7 @@ def sorters(connection: Connection) -> Iterator[None]:
     PostgreSQL, by default, goes to the disk beyond 4 MiB.
     """
     if connection.dialect.name != "sqlite":
-        connection.exec_driver_sql(f"SET LOCAL work_mem = '{_POSTGRESQL_SORTER}'")
+        connection.exec_driver_sql(_MORE_WORK_MEM)
         yield
         connection.exec_driver_sql("SET LOCAL work_mem TO DEFAULT")
         return

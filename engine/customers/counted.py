@@ -12,7 +12,7 @@ from sqlalchemy import Column, Connection, MetaData, Select, Table, insert, sele
 
 from engine.audience.money import worth
 from engine.audience.scope import COMPLETED
-from engine.customers.chosen import analyze
+from engine.customers.chosen import analyze, drop, make
 from engine.store.tables import orders
 from engine.store.types import BigId, Moment, epoch_seconds
 
@@ -39,10 +39,10 @@ def counting(
     )
     if chosen is not None:
         found = found.where(o.customer_id.in_(chosen))
-    counted.create(connection, checkfirst=False)
+    make(connection, counted)
     names = [column.name for column in counted.c]
     in_turn = found.order_by(o.customer_id, o.placed_at, o.id)
     connection.execute(insert(counted).from_select(names, in_turn))
     analyze(connection, counted)
     yield
-    counted.drop(connection, checkfirst=False)
+    drop(connection, counted)

@@ -11,6 +11,7 @@ The cycle is the median time between completed orders that follow each other.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -34,7 +35,7 @@ from sqlalchemy import (
 )
 
 from engine.customers.affinity import refresh_affinities
-from engine.customers.chosen import analyze, keyed
+from engine.customers.chosen import analyze, drop, keyed, make
 from engine.customers.clock import DAY, shop_offset
 from engine.customers.counted import counted
 from engine.customers.median import median_of, whole
@@ -87,7 +88,7 @@ def refresh_habits(
 
     Their orders are in `counted` already. The cycles of categories over all customers are written only with all.
     """
-    _metadata.create_all(connection, checkfirst=False)
+    make(connection, *_metadata.tables.values())
     place(connection, policy.timezone, now, chosen)
     analyze(connection, placed)
     connection.execute(_insert(_hourly, _orders_by_hour(policy.timezone)))
@@ -98,13 +99,14 @@ def refresh_habits(
     connection.execute(_write())
     refresh_affinities(connection, now, chosen)
     forget(connection)
-    _metadata.drop_all(connection, checkfirst=False)
+    drop(connection, *_metadata.tables.values())
 
 
 def _insert(table: Table, question: Any) -> Any:
     return insert(table).from_select([column.name for column in table.c], question)
 
 
+@cache
 def _orders_by_hour(shop: str) -> Select[Any]:
     """Orders per customer and hour of their own clock, with the sum of the seconds since midnight."""
     epoch = counted.c.epoch
@@ -140,6 +142,7 @@ def _offset(epoch: ColumnElement[Any]) -> ColumnElement[int]:
     )
 
 
+@cache
 def _best_runs() -> Select[Any]:
     """The run that is taken. What decides is one number: how many orders the run has, then those of its middle hour, then
     how early that is; the greatest wins."""
@@ -162,6 +165,7 @@ def _are_near(one: Any, other: Any) -> ColumnElement[bool]:
     )
 
 
+@cache
 def _usual_hours() -> Select[Any]:
     """The mean time of the best run's orders. Of a run over midnight, those on the other side of it are a day away."""
     middle = (_OWN - 1 - _runs.c.rank % _OWN).label("hour")
@@ -193,6 +197,7 @@ def _usual_hours() -> Select[Any]:
     return select(m.customer_id, hour, confidence).select_from(joined)
 
 
+@cache
 def _order_cycles() -> CompoundSelect[Any]:
     """Between two or three orders the median is the mean: only more have to be sorted. How many there are, and when the
     first and last were, is in the profiles already."""
@@ -214,6 +219,7 @@ def _order_cycles() -> CompoundSelect[Any]:
     return union_all(few, select(median.customer_id, median.median))
 
 
+@cache
 def _write() -> Any:
     """Only the profiles whose habits changed."""
     new = {

@@ -26,8 +26,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from engine.customers.changes import write_changes
-from engine.customers.chosen import choosing, sorters
+from engine.customers.changes import writing
+from engine.customers.chosen import choosing, drop, make, sorters
 from engine.customers.counted import counting
 from engine.customers.evaluation import COLUMNS, evaluate
 from engine.customers.habits import refresh_habits
@@ -98,15 +98,11 @@ def _refresh(
     with choosing(connection, customer_ids) as chosen:
         _keep_others_out(connection, chosen)
         with counting(connection, policy.prices.currency, now, chosen):
-            _before.create(connection, checkfirst=False)
+            make(connection, _before)
             _remember_grades(connection, chosen)
-            names = [column.name for column in COLUMNS]
-            new = evaluate(policy, now, chosen)
-            written = write_changes(
-                connection, profiles, names[:1], names[1:-1], new, besides=names[-1:]
-            )
+            written = _write(connection, policy, now, chosen)
             _note_changes(connection, now)
-            _before.drop(connection, checkfirst=False)
+            drop(connection, _before)
             if habits:
                 refresh_habits(connection, policy, now, chosen)
         refresh_tags(connection, policy, now, chosen)
@@ -167,6 +163,18 @@ def _remember_grades(connection: Connection, chosen: Select[Any] | None) -> None
     if chosen is not None:
         question = question.where(profiles.c.customer_id.in_(chosen))
     connection.execute(insert(_before).from_select(["customer_id", "grade"], question))
+
+
+def _write(
+    connection: Connection, policy: Policy, now: datetime, chosen: Select[Any] | None
+) -> int:
+    names = [column.name for column in COLUMNS]
+    new = evaluate(policy, now, chosen)
+    statement = writing(
+        connection.dialect.name, profiles, names[:1], names[1:-1], new, besides=names[-1:]
+    )
+    # SQLAlchemy forgets the row count of an INSERT unless it is told to keep it.
+    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
 
 
 def _note_changes(connection: Connection, now: datetime) -> None:

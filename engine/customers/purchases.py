@@ -7,12 +7,15 @@ above zero and brands below, since both databases sort millions of whole numbers
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal
 
 from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    FromClause,
+    Insert,
     MetaData,
     Select,
     Table,
@@ -28,7 +31,7 @@ from sqlalchemy import (
 )
 
 from engine.audience.scope import COMPLETED
-from engine.customers.chosen import analyze, keyed
+from engine.customers.chosen import analyze, drop, keyed, make
 from engine.customers.counted import counted
 from engine.customers.median import whole
 from engine.store.tables import order_items, orders, products
@@ -72,25 +75,22 @@ def gather(
     connection: Connection, now: datetime, chosen: Select[Any] | None, *more: Select[Any]
 ) -> None:
     """Fill `names` and `purchases` from the items of `counted` orders; `more`: categories that have a number as well."""
-    _metadata.create_all(connection, checkfirst=False)
+    make(connection, *_metadata.tables.values())
     for kind in KINDS:
-        of_products = select(products.c[kind].label("name")).where(products.c[kind].is_not(None))
-        others = more if kind == "category" else ()
-        _number(connection, kind, union_all(of_products, *others))
+        connection.execute(_known(kind, more if kind == "category" else ()))
     connection.execute(_insert(_goods, _numbered_products()))
     connection.execute(_insert(_items, _bought(now, chosen)))
     analyze(connection, _items)
     for kind in KINDS:
-        own = _items.c[f"own_{kind}"]
-        _number(connection, kind, select(own.label("name")).where(own.is_not(None)))
+        connection.execute(_own(kind))
     connection.execute(_insert(purchases, _grouped()))
     analyze(connection, purchases)
-    _items.drop(connection, checkfirst=False)
+    drop(connection, _items)
 
 
 def forget(connection: Connection) -> None:
     """Drop what `gather` made."""
-    _metadata.drop_all(connection, tables=[names, purchases, _goods], checkfirst=False)
+    drop(connection, names, purchases, _goods)
 
 
 def is_category(name_id: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -101,24 +101,35 @@ def _insert(table: Table, question: Any) -> Any:
     return insert(table).from_select([column.name for column in table.c], question)
 
 
-def _number(connection: Connection, kind: Kind, found: Any) -> None:
+@cache
+def _known(kind: Kind, others: tuple[Select[Any], ...]) -> Insert:
+    """The names of the shop's products, and others."""
+    of_products = select(products.c[kind].label("name")).where(products.c[kind].is_not(None))
+    return _numbering(kind, union_all(of_products, *others).subquery("found"))
+
+
+@cache
+def _own(kind: Kind) -> Insert:
+    own = _items.c[f"own_{kind}"]
+    found = select(own.label("name")).where(own.is_not(None))
+    return _numbering(kind, found.subquery("found"))
+
+
+def _numbering(kind: Kind, found: FromClause) -> Insert:
     """Numbers for new names, so that the order of all numbers is that of kinds and names, as far as they come at once:
     affinities are then written in the order of their key."""
     sign = 1 if kind == "category" else -1
-    f = select(found.subquery("found").c.name).distinct().subquery("once")
+    f = select(found.c.name).distinct().subquery("once")
     last = select(func.count()).where(names.c.kind == kind).scalar_subquery()
     turn = func.row_number().over(order_by=f.c.name if sign > 0 else f.c.name.desc())
     known = select(names.c.name).where(names.c.kind == kind)
-    connection.execute(
-        insert(names).from_select(
-            ["id", "kind", "name"],
-            select(sign * (last + turn), literal(kind, Text), f.c.name).where(
-                f.c.name != "", f.c.name.not_in(known)
-            ),
-        )
+    numbered = select(sign * (last + turn), literal(kind, Text), f.c.name).where(
+        f.c.name != "", f.c.name.not_in(known)
     )
+    return insert(names).from_select(["id", "kind", "name"], numbered)
 
 
+@cache
 def _numbered_products() -> Select[Any]:
     of = {kind: names.alias(f"{kind}_names") for kind in KINDS}
     query = select(products.c.sku, *[of[kind].c.id for kind in KINDS])
@@ -154,6 +165,7 @@ def _bought(now: datetime, chosen: Select[Any] | None) -> Select[Any]:
     )  # fmt: skip
 
 
+@cache
 def _grouped() -> Select[Any]:
     """Several items of one category in one order are one purchase of it."""
     i = _items.c

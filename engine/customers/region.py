@@ -7,6 +7,7 @@ made one (`广东省` is 广东). An address is read from its beginning alone: a
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -29,6 +30,7 @@ from sqlalchemy import (
 )
 
 from engine.audience.home import zone_of_province
+from engine.customers.chosen import drop, make
 from engine.definitions.regions import (
     city_spellings,
     province_spellings,
@@ -74,7 +76,7 @@ _BLANKS = ("\u3000", ",", "，")
 
 def place(connection: Connection, shop: str, now: datetime, chosen: Select[Any] | None) -> None:
     """Fill `placed` for the customers that `chosen` selects, or for all; `shop` is the shop's zone."""
-    _metadata.create_all(connection, checkfirst=False)
+    make(connection, *_metadata.tables.values())
     _lay_down_names(connection)
     named = select(customers.c.timezone).distinct()
     if chosen is not None:
@@ -88,23 +90,30 @@ def place(connection: Connection, shop: str, now: datetime, chosen: Select[Any] 
 
 def forget(connection: Connection) -> None:
     """Drop what `place` made."""
-    _metadata.drop_all(connection, checkfirst=False)
+    drop(connection, *_metadata.tables.values())
 
 
 def _lay_down_names(connection: Connection) -> None:
+    for table, rows in zip((_provinces, _cities, _spellings), _rows_of_names(), strict=True):
+        connection.execute(insert(table), rows)
+
+
+@cache
+def _rows_of_names() -> tuple[list[dict[str, Any]], ...]:
+    """The rows of provinces, cities and spellings."""
     known = provinces().values()
-    connection.execute(insert(_provinces), [
+    of_provinces = [
         dict(zip(("first", "second", "third"), (*one.spellings[:-1], None, None), strict=False))
         | {"beginning": one.name[:2], "name": one.name, "is_city": int(one.is_city)}
         for one in known
-    ])  # fmt: skip
-    connection.execute(insert(_cities), [
+    ]  # fmt: skip
+    of_cities = [
         {"province": one.name, "name": city, "full": full, "beginning": city[:2]}
         for one in known
         for city, full in one.cities.items()
-    ])  # fmt: skip
+    ]
     names = province_spellings()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"kind": "province", "spelling": spelling, "province": name, "city": None}
         for spelling, name in names.items()
     ]
@@ -114,16 +123,21 @@ def _lay_down_names(connection: Connection) -> None:
         # 海南 alone is the province, not the prefecture in Qinghai.
         if len(found) == 1 and names.get(spelling, found[0][0]) == found[0][0]
     ]
-    connection.execute(insert(_spellings), rows)
+    return of_provinces, of_cities, rows
 
 
 def _places(shop: str, now: datetime, chosen: Select[Any] | None) -> Select[Any]:
-    home = _homes(_read(_in_province(_written(chosen))))
+    home = _homes_of(chosen)
     zone = func.coalesce(home.c.timezone, zone_of_province(home.c.province), literal(shop, Text))
     steady = _steady(now)
     return select(home.c.customer_id, home.c.province, home.c.city, zone, steady.c.seconds).join(
         steady, steady.c.zone == zone, isouter=True
     )
+
+
+@cache
+def _homes_of(chosen: Select[Any] | None) -> CTE:
+    return _homes(_read(_in_province(_written(chosen))))
 
 
 def _written(chosen: Select[Any] | None) -> CTE:

@@ -29,7 +29,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.audience.money import at_least, at_most, worth
 from engine.audience.scope import COMPLETED, Scope
-from engine.customers.chosen import analyze
+from engine.customers.chosen import analyze, drop, make
 from engine.customers.clock import shop_seconds
 from engine.definitions.policy import Policy
 from engine.definitions.tagging import (
@@ -61,13 +61,13 @@ def refresh_tags(
     chosen: Select[Any] | None = None,
 ) -> None:
     """Put and take away what the rules say, for the chosen customers or for all; their profiles are fresh already."""
-    _metadata.create_all(connection, checkfirst=False)
+    make(connection, *_metadata.tables.values())
     for rule in policy.tagging.rules:
         connection.execute(_ask(rule, policy, now, chosen, connection))
     analyze(connection, _ruled)
     connection.execute(_take_away(chosen))
     connection.execute(_put(connection, now))
-    _metadata.drop_all(connection, checkfirst=False)
+    drop(connection, *_metadata.tables.values())
 
 
 def _ask(

@@ -309,7 +309,8 @@ class GradeChange(_Row, table=True):
 
 class Profile(_Row, table=True):
     """What is computed about a customer in sets. `orders`, `amount`, first and last: completed orders of a lifetime;
-    `period_*`, R, F, M, value, grade: of the grading period that ends at `evaluated_at`."""
+    `period_*`, R, F, M, value, grade: of the grading period that ends at the last refresh; `evaluated_at`: the one that
+    found anything of this different from before."""
 
     __tablename__ = "profiles"
     __table_args__ = (
