@@ -35,7 +35,8 @@ def writing(
         [*key, *compared, *besides],
         changed.select_from(found.outerjoin(table, same)).where(differs),
     )
-    return statement.on_conflict_do_update(
+    upsert: Insert = statement.on_conflict_do_update(
         index_elements=list(key),
         set_={name: statement.excluded[name] for name in (*compared, *besides)},
     )
+    return upsert

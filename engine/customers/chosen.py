@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -17,7 +16,6 @@ from sqlalchemy import (
     insert,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 
 from engine.store.types import BigId
@@ -29,6 +27,7 @@ _chosen = Table(
 )  # fmt: skip
 
 _IDS = select(_chosen.c.id)
+_creations: dict[tuple[str, Table], str] = {}
 _SQLITE_SORTER = -8000  # SQLite counts pages, and KiB where the number is negative
 _MORE_WORK_MEM = """\
 SELECT set_config('work_mem', greatest(setting::bigint, 32768)::text, true) FROM pg_settings WHERE name = 'work_mem'
@@ -57,21 +56,20 @@ def keyed(*names: str) -> PrimaryKeyConstraint:
 
 
 def make(connection: Connection, *tables: Table) -> None:
-    """Create temporary tables that are not there."""
+    """Create temporary tables that are not there.
+
+    SQLAlchemy would write each out anew every time, and for a push of one customer that is much of the work.
+    """
     for table in tables:
-        connection.exec_driver_sql(_creation(connection.dialect.name, table))
+        key = (connection.dialect.name, table)
+        if key not in _creations:
+            _creations[key] = str(CreateTable(table).compile(dialect=connection.dialect))
+        connection.exec_driver_sql(_creations[key])
 
 
 def drop(connection: Connection, *tables: Table) -> None:
     for table in tables:
         connection.exec_driver_sql(f"DROP TABLE {table.name}")
-
-
-@cache
-def _creation(dialect: str, table: Table) -> str:
-    """SQLAlchemy would write it out anew each time: for a push of one customer that is most of the work."""
-    of = sqlite.dialect() if dialect == "sqlite" else postgresql.dialect()
-    return str(CreateTable(table).compile(dialect=of))
 
 
 def analyze(connection: Connection, *tables: Table) -> None:
