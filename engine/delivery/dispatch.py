@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy import Connection, Integer, bindparam, func, select
@@ -146,6 +147,7 @@ class Dispatcher:
         if not ids:
             return _Look(outstanding)
         catalog = self.reader.read(connection)
+        until = now + PAUSED_FOR
         decided = decide(
             connection,
             catalog,
@@ -153,10 +155,9 @@ class Dispatcher:
             now,
             channels=self.channels,
             traffic=self._traffic,
+            put_off=partial(stopped.put_off, until=until) if stopped.others else None,
         )
-        until = now + PAUSED_FOR
-        kept = [stopped.put_off(candidate, verdict, until) for candidate, verdict in decided]
-        return _Look(outstanding, catalog, stopped, kept)
+        return _Look(outstanding, catalog, stopped, decided)
 
     def _admit(self, look: _Look, now: datetime) -> Admission | None:
         """Write what was decided, if it still holds: the lease and its epoch are ours, so nobody else admitted since;
@@ -166,7 +167,9 @@ class Dispatcher:
             if not leases.still_holds(connection, self._lease, leases.DISPATCHER_SECONDS):
                 return None
             if held(connection) != look.stopped:
-                return Admission()  # the next look sees the new pauses
+                # The next look sees the new pauses, and counts anew what was let through and not admitted.
+                self._traffic = Traffic(self.outlets)
+                return Admission()
             admission = write(connection, look.catalog, look.decided, now)
             self._traffic.remember(connection, now)
             return admission

@@ -34,19 +34,17 @@ class Held:
         """The same of one run."""
         return not (self.everything or definition in self.definitions or run_id in self.run_ids)
 
-    def put_off(
-        self, candidate: Candidate, decision: Decision, until: datetime
-    ) -> tuple[Candidate, Decision]:
+    def put_off(self, candidate: Candidate, decision: Decision, until: datetime) -> Decision:
         """The same decision, or a deferral where what it would use is paused."""
         if not self.others or not isinstance(decision, Send):
-            return candidate, decision
+            return decision
         names = [f"channel:{decision.channel}", f"delivery:{candidate.public_id}"]
         if decision.channel == "email":
             names.append(f"domain:{candidate.email_domain}")
         stopped = next((name for name in names if name in self.others), None)
         if stopped is None:
-            return candidate, decision
-        return candidate, Defer(until, Because(f"paused {stopped}"), record=False)
+            return decision
+        return Defer(until, Because(f"paused {stopped}"), record=False)
 
 
 def held(connection: Connection) -> Held:

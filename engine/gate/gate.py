@@ -6,7 +6,7 @@ cannot change before they are committed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -24,6 +24,7 @@ from engine.gate.series import no_longer_wanted
 from engine.gate.traffic import Traffic
 
 Decided = tuple[Candidate, Decision]
+PutOff = Callable[[Candidate, Decision], Decision]
 ALL_CHANNELS: frozenset[Channel] = frozenset({"email", "sms"})
 
 
@@ -35,18 +36,20 @@ def decide(
     *,
     channels: frozenset[Channel] = ALL_CHANNELS,
     traffic: Traffic | None = None,
+    put_off: PutOff | None = None,
 ) -> list[Decided]:
     """What becomes of each candidate, in the order given, which is that of priority: earlier ones take scarce places.
 
     `channels`: those that this installation can send on. `traffic`: kept between batches by who holds the lease;
-    None counts the shop's traffic anew. Reads only.
+    None counts the shop's traffic anew. `put_off`: has the last word, for what an operator holds back, which must not
+    take places from what goes. Reads only.
     """
     batch = _Batch(connection, catalog, candidates, now)
     batch.set_aside_the_unfit()
     batch.ask_whether_series_go_on()
     batch.choose_channels(channels)
     batch.ask_whether_they_still_qualify()
-    walk = batch.walk(Traffic() if traffic is None else traffic)
+    walk = batch.walk(Traffic() if traffic is None else traffic, put_off)
     return [
         (candidate, walk.decide(candidate, batch.settled.get(candidate.id), batch.route(candidate)))
         for candidate in candidates
@@ -118,7 +121,7 @@ class _Batch:
         )
         self._close()
 
-    def walk(self, traffic: Traffic) -> _Walk:
+    def walk(self, traffic: Traffic, put_off: PutOff | None) -> _Walk:
         """The rest of the checks, ready to be gone through in order."""
         policy = self._catalog.policy
         quiet = QuietTimes(policy, self._now)
@@ -131,6 +134,7 @@ class _Batch:
             again=Again(self._connection, self.standing, self._versions, self._now),
             history=fetch_history(self._connection, self._catalog, awake, self._now),
             traffic=traffic,
+            put_off=put_off,
             now=self._now,
         )
 
@@ -160,12 +164,15 @@ class _Walk:
     again: Again
     history: History
     traffic: Traffic
+    put_off: PutOff | None
     now: datetime
 
     def decide(
         self, candidate: Candidate, settled: Decision | None, route: Route | None
     ) -> Decision:
         decision = settled or self._judge(candidate, route)
+        if self.put_off is not None:
+            decision = self.put_off(candidate, decision)
         self.history.settle(candidate, decision)
         if isinstance(decision, Send) and route is not None:
             self.again.admitted(candidate)

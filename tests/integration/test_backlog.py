@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, insert, select
 
 from engine.cli.overdue import as_text
 from engine.clock import Clock
 from engine.delivery import control
 from engine.delivery.backlog import after_outage
+from engine.delivery.dispatch import Dispatcher
 from engine.delivery.targets import parse_target
 from engine.store.catalog import CatalogReader
 from engine.store.session import Store
-from engine.store.tables import audit, decisions, deliveries
+from engine.store.tables import audit, decisions, deliveries, pauses
 from tests.line import CAMPAIGN, DUE, Line, settings_for
 from workers.planner import Planner
 
@@ -104,3 +106,39 @@ def test_a_long_queue_or_a_short_absence_is_no_outage(store: Store) -> None:
     assert after_outage(store, policy, DUE + HOUR) == 0  # two hours away: not more than that
     assert after_outage(store, policy, DUE + 6 * HOUR) == 0  # due before the last look: a queue
     assert decided(store) == []
+
+
+def test_what_an_operator_holds_back_takes_no_place_under_a_cap(store: Store) -> None:
+    rule = "volume: [{class: transactional, max: 2, per: 1d}]"
+    line = line_of(store, 3, rule)
+    control.pause(store, "domain:example.com", by="op", now=line.now)
+    line.tick()
+    line.later(HOUR / 4)
+    line.tick()
+    assert line.states() == {"planned": 3}
+    control.resume(store, "domain:example.com", by="op", now=line.now)
+    line.tick()
+    assert line.states() == {"queued": 2, "planned": 1}
+    assert [reason for _, reason, _, _ in decided(store)] == ["volume"]
+
+
+class Interrupted(Dispatcher):
+    """Somebody pauses another campaign between what it reads and what it writes, once."""
+
+    target = "run:999"
+
+    def _look(self, connection: Connection, now: datetime) -> Any:
+        found = super()._look(connection, now)
+        if self.target:
+            values = {"target": self.target, "at": now, "by": "op"}
+            with self.store.write() as other:
+                other.execute(insert(pauses).values(**values))
+            self.target = ""
+        return found
+
+
+def test_a_pause_that_comes_between_costs_no_place_under_a_cap(store: Store) -> None:
+    line = line_of(store, 2, "volume: [{class: transactional, max: 2, per: 1d}]")
+    dispatcher = Interrupted(store, line.batches.append, "first", frozenset({"email"}))
+    assert dispatcher.tick(line.now).admitted == 0
+    assert dispatcher.tick(line.now).admitted == 2
