@@ -165,15 +165,30 @@ def _since(
             .where(orders.c.customer_id == _own.c.customer_id, placed >= since, placed <= now)
             .scalar_subquery()
         )
-    told = _event(word, now, message)
+    told = _event(word, definition, now, message)
     if word == "unsubscribed":
         return func.coalesce(_left(since, definition, now), told, type_=Moment())
     return told
 
 
-def _event(word: Word, now: datetime, message: ColumnElement[Any] | None) -> ColumnElement[Any]:
-    sent, event = deliveries.alias(), engagements.alias()
-    of_message = sent.c.id == message if message is not None else _is_of_series(sent)
+def _event(
+    word: Word, definition: Campaign | Care, now: datetime, message: ColumnElement[Any] | None
+) -> ColumnElement[Any]:
+    sent = deliveries.alias()
+    if message is not None:
+        return _first_event(word, now, sent, sent.c.id == message)
+    # Two questions, each by an index of its own: of what went out, and of what was refused and is planned again since,
+    # by an operator, or was skipped then.
+    went, own = sent.c.admitted_at.is_not(None), [step.id for step in definition.steps]
+    back = and_(sent.c.step.in_(own), sent.c.admitted_at.is_(None))
+    found = [_first_event(word, now, sent, and_(*_same(sent), where)) for where in (went, back)]
+    return func.coalesce(*found, type_=Moment())
+
+
+def _first_event(
+    word: Word, now: datetime, sent: Any, of_message: ColumnElement[bool]
+) -> ColumnElement[Any]:
+    event = engagements.alias()
     return (
         select(func.min(event.c.at, type_=Moment()))
         .select_from(sent.join(event, event.c.delivery_id == sent.c.id))
@@ -185,11 +200,6 @@ def _event(word: Word, now: datetime, message: ColumnElement[Any] | None) -> Col
         )
         .scalar_subquery()
     )
-
-
-def _is_of_series(sent: Any) -> ColumnElement[bool]:
-    """A customer's messages that went out are few, and have an index of their own."""
-    return and_(*_same(sent), sent.c.admitted_at.is_not(None))
 
 
 def _left(

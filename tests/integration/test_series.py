@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from engine.channels.base import Accepted, Envelope, Outcome, Refused
-from engine.customers.consent import withdraw
+from engine.customers.consent import suppress, unsuppress, withdraw
 from engine.delivery import control
 from engine.delivery.wordings import variant_by_share
 from engine.insight.explain import explain_customer
@@ -27,8 +27,9 @@ from engine.settings import ShopSettings
 from engine.smtp_replies import ReplyKind
 from engine.store.session import Store
 from engine.store.tables import customers, deliveries, engagements, runs
+from engine.tokens import address_hash
 from tests.line import DUE, Line, settings_for
-from tests.shop import add_customer, add_order, put_in_force
+from tests.shop import ADDRESS_KEY, add_customer, add_order, put_in_force
 
 DAY = timedelta(days=1)
 
@@ -234,6 +235,30 @@ def test_a_step_follows_only_what_was_sent_and_a_retry_takes_that_back(store: St
     run_until(line, DUE + DAY + timedelta(hours=7))
     run_until(line, DUE + 2 * DAY + timedelta(hours=8))
     assert post.take() == [("1", "three"), ("1", "two")]
+
+
+def test_a_bounce_ends_the_series_even_if_the_message_is_tried_again_and_then_skipped(
+    store: Store,
+) -> None:
+    steps = f"""
+  - {{id: mail, email: {mail("one")}}}
+  - {{id: next, after: {{step: mail, wait: 1h, on: any}}, email: {mail("two")}}}
+"""
+    line, post = shop(store, series(steps, "stop_on: [bounced]"), "1")
+    post.refuses.add("c1@example.com")
+    run_until(line, DUE)
+    happens(store, "1", "mail", "bounced", DUE)
+    control.retry(store, "spring", by="me", now=line.now)
+    address = address_hash(ADDRESS_KEY, "c1@example.com")
+    with store.write() as connection:
+        suppress(connection, address, "email", "operator", at=line.now)
+    line.tick()
+    line.tick()
+    assert states(store, "1") == {"mail": ("skipped", "suppressed"), "next": ("planned", None)}
+    with store.write() as connection:
+        unsuppress(connection, address, "email")
+    run_until(line, DUE + timedelta(hours=2))
+    assert states(store, "1")["next"] == ("skipped", "stopped")
 
 
 def test_settled_as_sent_a_series_goes_on_and_cancelled_it_ends(store: Store) -> None:
