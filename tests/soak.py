@@ -22,20 +22,24 @@ FIGURES = {
     "1": Soak(
         "tests/acceptance/test_kill.py", {"YANSHU_KILL_PEOPLE": "10000", "YANSHU_KILLS": "50"}
     ),
-    "10": Soak("tests/integration/test_gate_worlds.py", {"YANSHU_TEST_WORLDS": "5000"}),
+    "10": Soak(
+        "tests/integration/test_worlds.py",
+        {"YANSHU_TEST_WORLDS": "1000", "YANSHU_TEST_THEME": "caps"},
+    ),
     "11": Soak("tests/integration/test_send_time.py", {"YANSHU_TEST_ZONES": "1000"}),
     "13": Soak("tests/unit/test_broken_files.py", {}),
     "14": Soak("tests/integration/test_web_fuzz.py", {"YANSHU_FUZZ_URLS": "1000000"}),
+    "worlds": Soak("tests/integration/test_worlds.py", {"YANSHU_TEST_WORLDS": "1000"}),
 }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make soak")
     parser.add_argument("--figure", choices=sorted(FIGURES), required=True)
-    parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
+    parser.add_argument("--store", choices=("sqlite", "postgres", "postgresql"), default="sqlite")
     options = parser.parse_args()
     soak = FIGURES[options.figure]
-    chosen = "postgresql" if options.store == "postgres" else "sqlite"
+    chosen = "sqlite" if options.store == "sqlite" else "postgresql"
     other = "sqlite" if chosen == "postgresql" else "postgresql"
     command = [sys.executable, "-m", "pytest", "-s", soak.tests, "-k", f"not {other}"]
     return subprocess.run(command, env=os.environ | soak.environment, check=False).returncode
