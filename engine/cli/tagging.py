@@ -66,7 +66,7 @@ def remove(ctx: typer.Context, customer: Customer, tag: Written, by: By = None) 
     with session.store.write() as connection:
         # Not checked against tagging.yaml: a value that is no longer allowed must be removable.
         person = find_customer(connection, customer)
-        was_there = remove_tag(connection, person, dimension, value)
+        was_there = remove_tag(connection, person, dimension, value, session.now())
         if was_there:
             written = f"{dimension}={value}"
             _write_down(connection, session, "untag", customer, written, by or session.by)

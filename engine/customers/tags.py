@@ -94,7 +94,9 @@ def add_tag(
     return Added(there is None or there.rule is not None, replaced)
 
 
-def remove_tag(connection: Connection, customer_id: int, dimension: str, value: str) -> bool:
+def remove_tag(
+    connection: Connection, customer_id: int, dimension: str, value: str, now: datetime
+) -> bool:
     """Take a tag away; False where it is not there. Raises YanshuError for a rule's: the rule would put it back."""
     this = (
         (tags.c.customer_id == customer_id)
@@ -110,6 +112,7 @@ def remove_tag(connection: Connection, customer_id: int, dimension: str, value: 
             " change the rule, or add another value by hand"
         )
     connection.execute(delete(tags).where(this))
+    leave_note(connection, [customer_id], now)
     return True
 
 

@@ -148,10 +148,10 @@ def test_a_persons_tag_can_be_taken_away_and_a_rules_cannot(store: Store) -> Non
     evaluate(store)
     with store.write() as connection:
         with pytest.raises(YanshuError, match=r"the rule 'school' \(tagging.yaml:5\) puts"):
-            remove_tag(connection, person, "occupation", "student")
+            remove_tag(connection, person, "occupation", "student", NOW)
         add_tag(connection, person, "taste", "tea", tagging=policy().tagging, at=NOW, by="me")
-        assert remove_tag(connection, person, "taste", "tea")
-        assert not remove_tag(connection, person, "taste", "tea")
+        assert remove_tag(connection, person, "taste", "tea", NOW)
+        assert not remove_tag(connection, person, "taste", "tea", NOW)
 
 
 def test_tags_are_checked_against_what_is_allowed() -> None:

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import event, insert, select
 
 from engine.customers.importing import import_file
 from engine.customers.merging import merge
+from engine.customers.tags import find_customer, remove_tag
 from engine.customers.wake import leave_note, read_note
 from engine.definitions.loader import load_policy
 from engine.store.session import Store
-from engine.store.tables import customers, deliveries
+from engine.store.tables import customers, deliveries, tags
 from tests.pusher import Sender, Stopped, settings
 from tests.shop import put_in_force
 from workers.planner import LOOK_AGAIN, Planner
@@ -189,4 +190,14 @@ def test_what_is_imported_tagged_or_merged_is_looked_at_at_once(
     assert not note_is_there(store)
     with store.write() as connection:
         merge(connection, "2", "3", now=NOW, by="test")
+    assert note_is_there(store)
+    planner.react(CLOCK)
+    planner.react(CLOCK)
+    tag = {"dimension": "taste", "value": "tea", "tagged_at": NOW, "tagged_by": "test"}
+    with store.write() as connection:
+        person = find_customer(connection, "3")
+        connection.execute(insert(tags).values(customer_id=person, **tag))
+    assert not note_is_there(store)
+    with store.write() as connection:
+        assert remove_tag(connection, person, "taste", "tea", NOW)
     assert note_is_there(store)
