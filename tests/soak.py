@@ -30,7 +30,7 @@ FIGURES = {
         {"YANSHU_RACE_RUNS": "1000", "YANSHU_RACE_ROUNDS": "100", "YANSHU_STOPS": "10"},
     ),
     "10": Soak(
-        ["tests/integration/test_caps_at_length.py", "tests/integration/test_gate_worlds.py"],
+        ["tests/integration/test_caps_at_length.py", "tests/integration/test_worlds.py"],
         {
             "YANSHU_CAPS_PEOPLE": "5000",
             "YANSHU_CAPS_DAYS": "5",
@@ -38,22 +38,24 @@ FIGURES = {
             "YANSHU_RACE_PEOPLE": "300",
             "YANSHU_RACE_DAYS": "4",
             "YANSHU_RACE_HOURS": "1",
-            "YANSHU_TEST_WORLDS": "2000",
+            "YANSHU_TEST_WORLDS": "200",
+            "YANSHU_TEST_THEME": "caps",
         },
     ),
     "11": Soak(["tests/integration/test_send_time.py"], {"YANSHU_TEST_ZONES": "1000"}),
     "13": Soak(["tests/unit/test_broken_files.py"], {}),
     "14": Soak(["tests/integration/test_web_fuzz.py"], {"YANSHU_FUZZ_URLS": "1000000"}),
+    "worlds": Soak(["tests/integration/test_worlds.py"], {"YANSHU_TEST_WORLDS": "1000"}),
 }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make soak")
     parser.add_argument("--figure", choices=sorted(FIGURES), required=True)
-    parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
+    parser.add_argument("--store", choices=("sqlite", "postgres", "postgresql"), default="sqlite")
     options = parser.parse_args()
     soak = FIGURES[options.figure]
-    chosen = "postgresql" if options.store == "postgres" else "sqlite"
+    chosen = "sqlite" if options.store == "sqlite" else "postgresql"
     other = "sqlite" if chosen == "postgresql" else "postgresql"
     command = [sys.executable, "-m", "pytest", "-s", *soak.tests, "-k", f"not {other}"]
     # Races and caps are no matter of what survives a power cut: where there is memory to write to, nothing waits for a disk.

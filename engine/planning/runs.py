@@ -11,9 +11,12 @@ from sqlalchemy import Connection, Update, case, func, select, update
 from engine.clock import from_local
 from engine.definitions.policy import Policy
 from engine.planning.occurrences import Occurrence
+from engine.store.among import among
 from engine.store.catalog import Version
 from engine.store.session import insert_ignoring
 from engine.store.tables import OPEN_STATES, deliveries, runs
+
+_EPOCH = date(1970, 1, 1)
 
 
 def close_finished(connection: Connection, now: datetime) -> None:
@@ -95,24 +98,38 @@ def day_runs(
     policy: Policy,
     now: datetime,
 ) -> dict[int, int]:
-    """The runs of these days, by day; a cancelled day is left out."""
-    found = {number: _day_run(connection, version, number, policy, now) for number in numbers}
-    return {number: run_id for number, run_id in found.items() if run_id is not None}
+    """The runs that group a rule's deliveries of these shop's days (since 1970), by day: made where they are missing,
+    reopened where late rows join them; a cancelled one is left out.
+
+    In the order of days: two schedulers at once would else wait for each other.
+    """
+    days = {f"day:{_EPOCH + timedelta(days=number)}": number for number in sorted(numbers)}
+    if not days:
+        return {}
+    rows = [_day_run(version, text, number, policy, now) for text, number in days.items()]
+    connection.execute(insert_ignoring(connection, runs, ("definition", "occurrence")), rows)
+    mine = (runs.c.definition == version.definition.id) & among(runs.c.occurrence, "texts")
+    told = update(runs).where(mine).values(
+        state=case((runs.c.state == "done", "open"), else_=runs.c.state),
+        expanded_at=case((runs.c.starts_at > now, runs.c.starts_at), else_=now),
+        done_at=None,
+    )  # fmt: skip
+    connection.execute(told, {"texts": days})
+    found = select(runs.c.occurrence, runs.c.id).where(mine, runs.c.state != "cancelled")
+    return {days[row.occurrence]: row.id for row in connection.execute(found, {"texts": days})}
 
 
 def _day_run(
-    connection: Connection, version: Version, number: int, policy: Policy, now: datetime
-) -> int | None:
-    """The run that groups a rule's deliveries of one shop's day; reopened when late rows join it, None if cancelled."""
-    day = date(1970, 1, 1) + timedelta(days=number)
-    starts_at = from_local(datetime.combine(day, time()), policy.timezone)
-    text = f"day:{day.isoformat()}"
-    ensure_run(connection, version, text, starts_at, now)
-    mine = (runs.c.definition == version.definition.id) & (runs.c.occurrence == text)
-    state = case((runs.c.state == "done", "open"), else_=runs.c.state)
-    connection.execute(
-        update(runs).where(mine).values(state=state, expanded_at=max(now, starts_at), done_at=None)
-    )
-    return connection.execute(
-        select(runs.c.id).where(mine, runs.c.state != "cancelled")
-    ).scalar_one_or_none()
+    version: Version, text: str, number: int, policy: Policy, now: datetime
+) -> Mapping[str, Any]:
+    return {
+        "definition": version.definition.id,
+        "occurrence": text,
+        "digest": version.digest,
+        "priority": version.definition.priority,
+        "starts_at": from_local(
+            datetime.combine(_EPOCH + timedelta(days=number), time()), policy.timezone
+        ),
+        "state": "open",
+        "created_at": now,
+    }

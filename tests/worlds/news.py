@@ -100,7 +100,7 @@ class News(Stage):
             self.flush()
             del person.tags[tag]
             with self.store.write() as connection:
-                assert remove_tag(connection, self.keys[person.ref], *tag)
+                assert remove_tag(connection, self.keys[person.ref], *tag, self.now)
 
     def _event(self) -> None:
         person, number = self._someone(), self._number()
