@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Update, case, func, select, update
+from sqlalchemy import Connection, Update, case, func, literal, select, update
 
 from engine.clock import from_local
 from engine.definitions.policy import Policy
@@ -15,6 +15,7 @@ from engine.store.among import among
 from engine.store.catalog import Version
 from engine.store.session import insert_ignoring
 from engine.store.tables import OPEN_STATES, deliveries, runs
+from engine.store.types import Moment
 
 _EPOCH = date(1970, 1, 1)
 
@@ -111,7 +112,7 @@ def day_runs(
     mine = (runs.c.definition == version.definition.id) & among(runs.c.occurrence, "texts")
     told = update(runs).where(mine).values(
         state=case((runs.c.state == "done", "open"), else_=runs.c.state),
-        expanded_at=case((runs.c.starts_at > now, runs.c.starts_at), else_=now),
+        expanded_at=case((runs.c.starts_at > now, runs.c.starts_at), else_=literal(now, Moment())),
         done_at=None,
     )  # fmt: skip
     connection.execute(told, {"texts": days})

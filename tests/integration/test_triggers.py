@@ -134,6 +134,10 @@ def test_anniversaries_come_every_year_on_the_date_where_the_customer_lives(stor
         "anniversary:first_order:2028 leap 2028-02-29 10:00",
     ]
     assert due(store, "anniversary-joining") == ["anniversary:joining:2025 first 2025-05-03 10:00"]
+    with store.read() as connection:
+        seen = {(row.definition, row.occurrence): row.expanded_at for row in connection.execute(select(runs))}  # fmt: skip
+    assert seen["anniversary-first-order", "day:2026-02-28"] == local("2026-02-28T11:00")
+    assert seen["anniversary-joining", "day:2025-05-03"] == local("2025-05-03T00:00")  # ahead
 
 
 def test_festivals_and_solar_terms_reach_everybody_once_on_their_own_clock(store: Store) -> None:

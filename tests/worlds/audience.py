@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from tests.worlds.calendars import lasting
-from tests.worlds.shop import Order, Person, Spec, World, words
+from tests.worlds.people import Order, Person, Spec, World, words
 
 
 def holds(

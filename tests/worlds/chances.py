@@ -11,7 +11,7 @@ from typing import Any
 from tests.worlds.calendars import (  # fmt: skip
     MINUTE,
 )
-from tests.worlds.shop import Spec
+from tests.worlds.people import Spec
 
 STARTS = (
     datetime(2026, 10, 24, 6, tzinfo=UTC),  # Berlin leaves summer time that night

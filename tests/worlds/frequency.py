@@ -9,9 +9,9 @@ from decimal import Decimal
 from typing import Any
 
 from tests.worlds.calendars import DAY, MINUTE, in_days, lasting, local, midnight
+from tests.worlds.people import Spec, World, words
 from tests.worlds.quiet import Quiet
 from tests.worlds.rows import OPEN, Row
-from tests.worlds.shop import Spec, World, words
 
 MICROSECOND = timedelta(microseconds=1)
 

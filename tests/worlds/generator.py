@@ -28,8 +28,8 @@ from tests.worlds.chances import (
     TAGS,
     ZONES,
 )
+from tests.worlds.people import Card, Event, Order, Person, Spec, World
 from tests.worlds.policies import Policies
-from tests.worlds.shop import Card, Event, Order, Person, Spec, World
 
 
 class Generator(Policies):

@@ -20,8 +20,8 @@ from engine.tokens import address_hash
 from tests.shop import ADDRESS_KEY
 from tests.worlds.calendars import DAY, HOUR, MINUTE
 from tests.worlds.chances import CLASSES, LEVELS, STATUSES, TAGS
+from tests.worlds.people import Card, Order, Person
 from tests.worlds.rows import Row
-from tests.worlds.shop import Card, Order, Person
 from tests.worlds.stage import Stage, event_row, order_row, tag_row
 
 

@@ -22,7 +22,7 @@ from tests.worlds.calendars import (  # fmt: skip
     local,
     midnight,
 )
-from tests.worlds.shop import GRADES, Order, Person, Spec, World, words
+from tests.worlds.people import GRADES, Order, Person, Spec, World, words
 
 HELD = ("active", "renewed", "lapsed", "replaced")
 

@@ -9,7 +9,7 @@ from tests.worlds.calendars import (  # fmt: skip
     WEEKDAYS,
 )
 from tests.worlds.chances import CLASSES, Chances
-from tests.worlds.shop import Spec
+from tests.worlds.people import Spec
 
 
 class Policies(Chances):

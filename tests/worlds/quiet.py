@@ -9,8 +9,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tests.worlds.calendars import DAY, WEEKDAYS, holds, hours, instant, local, midnight
+from tests.worlds.people import Spec, World, words
 from tests.worlds.rows import Row
-from tests.worlds.shop import Spec, World, words
 
 
 @dataclass

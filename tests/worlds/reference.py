@@ -16,6 +16,7 @@ from typing import Any
 from tests.worlds import frequency, volume
 from tests.worlds.audience import holds
 from tests.worlds.calendars import DAY, lasting
+from tests.worlds.people import Person, Spec, channels_of, horizon, lifetime, step_id
 from tests.worlds.planning import (  # fmt: skip
     Due,
     Triggers,
@@ -28,7 +29,6 @@ from tests.worlds.planning import (  # fmt: skip
 from tests.worlds.quiet import Quiet
 from tests.worlds.rows import Key, Row
 from tests.worlds.series import Series
-from tests.worlds.shop import Person, Spec, channels_of, horizon, lifetime, step_id
 
 SENDER = "hi@shop.example"
 PAUSED_FOR = timedelta(minutes=5)

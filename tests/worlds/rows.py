@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from tests.worlds.shop import Order, Person
+from tests.worlds.people import Order, Person
 
 COMMITTED = ("queued", "sending", "sent", "uncertain")
 ENDED = ("sent", "failed", "uncertain", "skipped", "cancelled")

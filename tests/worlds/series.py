@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from tests.worlds.calendars import lasting
+from tests.worlds.people import Spec, World, lifetime, step_id, words
 from tests.worlds.rows import ENDED, Key, Row
-from tests.worlds.shop import Spec, World, lifetime, step_id, words
 
 REPLY = "no answer that helps"
 

@@ -30,9 +30,9 @@ from engine.store.tables import (  # fmt: skip
 from tests.shop import ADDRESS_KEY, put_in_force
 from tests.worlds.chances import LEVELS
 from tests.worlds.generator import Generator
+from tests.worlds.people import Card, Event, Order, Person, Spec, World
 from tests.worlds.reference import SENDER, Reference
 from tests.worlds.rows import Key
-from tests.worlds.shop import Card, Event, Order, Person, Spec, World
 from tests.worlds.volume import PROVIDERS
 
 MEMBERSHIP = {

@@ -9,10 +9,10 @@ from typing import Any
 
 from tests.worlds.calendars import DAY, in_days, lasting, local, midnight
 from tests.worlds.frequency import factor, is_spared
+from tests.worlds.people import Spec, words
 from tests.worlds.planning import start_of_next_month
 from tests.worlds.quiet import Quiet
 from tests.worlds.rows import Row
-from tests.worlds.shop import Spec, words
 
 AHEAD = timedelta(seconds=2)
 PROVIDERS = {"email": "relay", "sms": "gateway"}
