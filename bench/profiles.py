@@ -1,8 +1,9 @@
 """Row 13: profiles, grades, habits and affinities of everybody, beside the bare GROUP BYs that they stand on; and row
 13i: the same of those who placed 1 % new orders, beside everybody's. Rows 13p and 13ip are the same on PostgreSQL.
 
-BENCH_PEOPLE and BENCH_REPETITIONS set the size. Bare are three statements by hand, their results kept in tables without an index: orders per customer (count, sum, first,
-last); orders per customer and hour; items per customer, order, category and brand, added up per customer.
+Bare are four statements by hand, their results kept in tables without an index: orders per customer (count, sum, first,
+last); orders per customer and hour; items per customer, order, category and brand, added up per customer. BENCH_PEOPLE and
+BENCH_REPETITIONS set the size.
 """
 
 from __future__ import annotations

@@ -32,9 +32,9 @@ from sqlalchemy import (
 )
 
 from engine.customers.changes import writing
-from engine.customers.chosen import analyze, drop, keyed, make
 from engine.customers.median import median_of, whole
 from engine.customers.purchases import forget, gather, is_category, names, purchases
+from engine.customers.temporary import analyze, drop, fill, keyed, make
 from engine.store.tables import (
     Engagement,
     affinities,
@@ -90,25 +90,21 @@ def refresh_affinities(
     """
     make(connection, *_metadata.tables.values())
     gather(connection, now, chosen, *_known_of_others(chosen))
-    connection.execute(_insert(_likes, _bought()))
-    connection.execute(_insert(_clicked, _clicks(now, chosen)))
+    fill(connection, _likes, _bought())
+    fill(connection, _clicked, _clicks(now, chosen))
     connection.execute(_add_clicks())
-    connection.execute(_insert(_likes, _only_clicked()))
+    fill(connection, _likes, _only_clicked())
     analyze(connection, _likes)
-    connection.execute(_insert(_gaps, _between_orders(of_all=chosen is None)))
+    fill(connection, _gaps, _between_orders(of_all=chosen is None))
     analyze(connection, _gaps)
     connection.execute(_set_cycles())
-    connection.execute(_insert(_points, _added_up()))
+    fill(connection, _points, _added_up())
     connection.execute(_write(connection.dialect.name))
     _remove_what_is_gone(connection, chosen)
     if chosen is None:
         _write_category_cycles(connection)
     forget(connection)
     drop(connection, *_metadata.tables.values())
-
-
-def _insert(table: Table, question: Any) -> Any:
-    return insert(table).from_select([column.name for column in table.c], question)
 
 
 @cache

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, MetaData, Select, Table, insert, select
+from sqlalchemy import Column, Connection, MetaData, Select, Table, select
 
 from engine.audience.money import worth
 from engine.audience.scope import COMPLETED
-from engine.customers.chosen import analyze, drop, make
+from engine.customers.temporary import analyze, drop, fill, make
 from engine.store.tables import orders
 from engine.store.types import BigId, Moment, epoch_seconds
 
@@ -40,9 +40,7 @@ def counting(
     if chosen is not None:
         found = found.where(o.customer_id.in_(chosen))
     make(connection, counted)
-    names = [column.name for column in counted.c]
-    in_turn = found.order_by(o.customer_id, o.placed_at, o.id)
-    connection.execute(insert(counted).from_select(names, in_turn))
+    fill(connection, counted, found.order_by(o.customer_id, o.placed_at, o.id))
     analyze(connection, counted)
     yield
     drop(connection, counted)

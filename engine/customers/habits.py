@@ -27,7 +27,6 @@ from sqlalchemy import (
     case,
     cast,
     func,
-    insert,
     or_,
     select,
     union_all,
@@ -35,11 +34,11 @@ from sqlalchemy import (
 )
 
 from engine.customers.affinity import refresh_affinities
-from engine.customers.chosen import analyze, drop, keyed, make
 from engine.customers.clock import DAY, shop_offset
 from engine.customers.counted import counted
 from engine.customers.median import median_of, whole
 from engine.customers.region import forget, place, placed
+from engine.customers.temporary import analyze, drop, fill, keyed, make
 from engine.definitions.policy import Policy
 from engine.store.tables import profiles, zone_offsets
 from engine.store.types import BigId, epoch_seconds
@@ -91,19 +90,15 @@ def refresh_habits(
     make(connection, *_metadata.tables.values())
     place(connection, policy.timezone, now, chosen)
     analyze(connection, placed)
-    connection.execute(_insert(_hourly, _orders_by_hour(policy.timezone)))
+    fill(connection, _hourly, _orders_by_hour(policy.timezone))
     analyze(connection, _hourly)
-    connection.execute(_insert(_runs, _best_runs()))
-    connection.execute(_insert(_hours, _usual_hours()))
-    connection.execute(_insert(_cycles, _order_cycles()))
+    fill(connection, _runs, _best_runs())
+    fill(connection, _hours, _usual_hours())
+    fill(connection, _cycles, _order_cycles())
     connection.execute(_write())
     refresh_affinities(connection, now, chosen)
     forget(connection)
     drop(connection, *_metadata.tables.values())
-
-
-def _insert(table: Table, question: Any) -> Any:
-    return insert(table).from_select([column.name for column in table.c], question)
 
 
 @cache

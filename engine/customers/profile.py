@@ -27,11 +27,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.customers.changes import writing
-from engine.customers.chosen import choosing, drop, make, sorters
+from engine.customers.chosen import choosing
 from engine.customers.counted import counting
 from engine.customers.evaluation import COLUMNS, evaluate
 from engine.customers.habits import refresh_habits
 from engine.customers.tagging import refresh_tags
+from engine.customers.temporary import drop, make, sorters
 from engine.customers.wake import leave_note
 from engine.definitions.policy import Policy
 from engine.store.session import Store

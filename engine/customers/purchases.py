@@ -31,9 +31,9 @@ from sqlalchemy import (
 )
 
 from engine.audience.scope import COMPLETED
-from engine.customers.chosen import analyze, drop, keyed, make
 from engine.customers.counted import counted
 from engine.customers.median import whole
+from engine.customers.temporary import analyze, drop, fill, keyed, make
 from engine.store.tables import order_items, orders, products
 from engine.store.types import BigId, Moment
 
@@ -78,12 +78,12 @@ def gather(
     make(connection, *_metadata.tables.values())
     for kind in KINDS:
         connection.execute(_known(kind, more if kind == "category" else ()))
-    connection.execute(_insert(_goods, _numbered_products()))
-    connection.execute(_insert(_items, _bought(now, chosen)))
+    fill(connection, _goods, _numbered_products())
+    fill(connection, _items, _bought(now, chosen))
     analyze(connection, _items)
     for kind in KINDS:
         connection.execute(_own(kind))
-    connection.execute(_insert(purchases, _grouped()))
+    fill(connection, purchases, _grouped())
     analyze(connection, purchases)
     drop(connection, _items)
 
@@ -95,10 +95,6 @@ def forget(connection: Connection) -> None:
 
 def is_category(name_id: ColumnElement[Any]) -> ColumnElement[bool]:
     return name_id > 0
-
-
-def _insert(table: Table, question: Any) -> Any:
-    return insert(table).from_select([column.name for column in table.c], question)
 
 
 @cache

@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 
 from engine.audience.home import zone_of_province
-from engine.customers.chosen import drop, make
+from engine.customers.temporary import drop, make
 from engine.definitions.regions import (
     city_spellings,
     province_spellings,

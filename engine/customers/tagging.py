@@ -29,8 +29,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.audience.money import at_least, at_most, worth
 from engine.audience.scope import COMPLETED, Scope
-from engine.customers.chosen import analyze, drop, make
 from engine.customers.clock import shop_seconds
+from engine.customers.temporary import analyze, drop, make
 from engine.definitions.policy import Policy
 from engine.definitions.tagging import (
     AddressRule,

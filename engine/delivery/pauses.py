@@ -36,7 +36,7 @@ class Held:
 
     def put_off(self, candidate: Candidate, decision: Decision, until: datetime) -> Decision:
         """The same decision, or a deferral where what it would use is paused."""
-        if not self.others or not isinstance(decision, Send):
+        if not isinstance(decision, Send):
             return decision
         names = [f"channel:{decision.channel}", f"delivery:{candidate.public_id}"]
         if decision.channel == "email":

@@ -73,16 +73,7 @@ def ensure_run(
     connection: Connection, version: Version, text: str, starts_at: datetime, now: datetime
 ) -> Any:
     """The open run of this occurrence, made where it is missing; None where it was cancelled or is done."""
-    made = insert_ignoring(connection, runs, ("definition", "occurrence")).values(
-        definition=version.definition.id,
-        occurrence=text,
-        digest=version.digest,
-        priority=version.definition.priority,
-        starts_at=starts_at,
-        state="open",
-        created_at=now,
-    )
-    connection.execute(made)
+    _make(connection, [_new(version, text, starts_at, now)])
     return connection.execute(
         select(runs).where(
             runs.c.definition == version.definition.id,
@@ -107,8 +98,11 @@ def day_runs(
     days = {f"day:{_EPOCH + timedelta(days=number)}": number for number in sorted(numbers)}
     if not days:
         return {}
-    rows = [_day_run(version, text, number, policy, now) for text, number in days.items()]
-    connection.execute(insert_ignoring(connection, runs, ("definition", "occurrence")), rows)
+    rows = [
+        _new(version, text, _midnight(number, policy.timezone), now)
+        for text, number in days.items()
+    ]
+    _make(connection, rows)
     mine = (runs.c.definition == version.definition.id) & among(runs.c.occurrence, "texts")
     told = update(runs).where(mine).values(
         state=case((runs.c.state == "done", "open"), else_=runs.c.state),
@@ -120,17 +114,21 @@ def day_runs(
     return {days[row.occurrence]: row.id for row in connection.execute(found, {"texts": days})}
 
 
-def _day_run(
-    version: Version, text: str, number: int, policy: Policy, now: datetime
-) -> Mapping[str, Any]:
+def _midnight(number: int, zone: str) -> datetime:
+    return from_local(datetime.combine(_EPOCH + timedelta(days=number), time()), zone)
+
+
+def _new(version: Version, text: str, starts_at: datetime, now: datetime) -> Mapping[str, Any]:
     return {
         "definition": version.definition.id,
         "occurrence": text,
         "digest": version.digest,
         "priority": version.definition.priority,
-        "starts_at": from_local(
-            datetime.combine(_EPOCH + timedelta(days=number), time()), policy.timezone
-        ),
+        "starts_at": starts_at,
         "state": "open",
         "created_at": now,
     }
+
+
+def _make(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    connection.execute(insert_ignoring(connection, runs, ("definition", "occurrence")), rows)

@@ -32,7 +32,7 @@ def shop(tmp_path: Path) -> Store:
     return store
 
 
-def test_a_writer_waits_until_another_process_lets_go_of_the_lock(shop: Store) -> None:
+def test_a_writer_waits_until_another_connection_lets_go_of_the_lock(shop: Store) -> None:
     other = Store(str(shop.url))
     entered, leave, second = threading.Event(), threading.Event(), threading.Event()
     first = threading.Thread(target=write_one, args=(other, entered, leave))
