@@ -43,7 +43,7 @@ def evaluate(policy: Policy, now: datetime, chosen: Select[Any] | None = None) -
     limits = bounds(policy.grading, now, policy.timezone)
     scored = _scored(_counted(limits), limits, policy)
     valued = _valued(scored, policy)
-    values = (
+    values: tuple[ColumnElement[Any], ...] = (
         customers.c.id,
         func.coalesce(valued.c.orders, 0),
         func.coalesce(valued.c.amount, 0),
