@@ -47,7 +47,7 @@ class _Request:
     begin: Sequence[int]
     blocked: Mapping[int, str]
     put_off: PutOff | None
-    began: asyncio.Future[Mapping[int, int]]
+    began: asyncio.Future[dict[int, int]]
 
 
 class Ledger:
@@ -80,12 +80,13 @@ class Ledger:
         begin: Sequence[int] = (),
         blocked: Mapping[int, str] | None = None,
         put_off: PutOff | None = None,
-    ) -> Mapping[int, int]:
+    ) -> dict[int, int]:
         """Record results, hold the runs in `blocked` (id → reason), put off what cannot go, mark `begin` as sending;
         committed on return.
 
-        Returns the ids that are really ours to send (others' of the same commit too), with their attempt number: what an
-        operator paused or another process recovered in the meantime is not among them.
+        Returns the ids that are really ours to send, with their attempt number: what an operator paused or another process
+        recovered in the meantime is not among them. All who asked for this commit share the answer, so take out of it what
+        you send: a process that was stopped past its lease may have a row in hand twice, and it goes once.
         """
         loop = asyncio.get_running_loop()
         request = _Request(results, begin, blocked or {}, put_off, loop.create_future())
@@ -115,7 +116,7 @@ class Ledger:
                 request.began.set_result(began)
 
     @waits_out_an_outage
-    def _commit(self, requests: Sequence[_Request]) -> Mapping[int, int]:
+    def _commit(self, requests: Sequence[_Request]) -> dict[int, int]:
         with self._store.write() as connection:
             record(connection, self._worker, [r for request in requests for r in request.results])
             for request in requests:
@@ -125,7 +126,7 @@ class Ledger:
                 connection, [number for request in requests for number in request.begin]
             )
 
-    def _begin(self, connection: Connection, ids: Sequence[int]) -> Mapping[int, int]:
+    def _begin(self, connection: Connection, ids: Sequence[int]) -> dict[int, int]:
         if not ids:
             return {}
         rows = connection.execute(

@@ -252,20 +252,25 @@ class Sender:
         ids = [job.letter.row.id for job, _ in letters]
         began = await self._ledger.turn(results, ids, window.blocked)
         going = [
-            (_sent(job.letter, letter, began[job.letter.row.id]), letter.envelope)
+            (_sent(job.letter, letter, attempt), letter.envelope)
             for job, letter in letters
-            if job.letter.row.id in began
+            if (attempt := began.pop(job.letter.row.id, None)) is not None
         ]
         ended: list[Result] = []
 
         def told(place: int, outcome: Outcome) -> None:
+            ended.append(judge(going[place][0], outcome, self._clock.now()))
+            self._loop.call_soon(prepare)
+
+        def prepare() -> None:
             now = self._clock.now()
-            ended.append(judge(going[place][0], outcome, now))
-            if len(ahead.jobs) < WINDOW and (job := lane.ahead(now)) is not None:
+            if is_on_the_wire and len(ahead.jobs) < WINDOW and (job := lane.ahead(now)) is not None:
                 ahead.take(job, writer, now)
 
         if going:
+            is_on_the_wire = True
             await transport.send_window([envelope for _, envelope in going], told)
+            is_on_the_wire = False
         for job in window.jobs:
             job.batch.finish(1)
         return ended, ahead

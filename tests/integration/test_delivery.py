@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,7 +11,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from engine.channels.base import Accepted, Envelope, Outcome
+from engine.channels.base import Accepted, Envelope, Outcome, Refused
+from engine.channels.smtp import SmtpConnection
 from engine.customers.profile import refresh
 from engine.delivery import control
 from engine.delivery.dispatch import Tick
@@ -391,6 +393,42 @@ def test_a_dead_workers_rows_go_back_or_become_uncertain(store: Store) -> None:
         line.run()
         assert line.states() == {"uncertain": 4, "sent": 6}
         assert len(server.letters) == 6
+
+
+def test_a_row_that_a_worker_has_in_hand_twice_is_sent_once(store: Store) -> None:
+    """It was stopped past its lease: its rows were taken back and queued again, and it claimed them once more."""
+    taken, go = threading.Semaphore(0), threading.Event()
+
+    class Slow(SmtpConnection):
+        async def open(self) -> Refused | None:
+            taken.release()
+            await asyncio.to_thread(go.wait, 30)
+            return await super().open()
+
+    with FaultServer() as server:
+        settings = settings_for(server.port)
+        line = Line(store, settings, transports={"email": [lambda: Slow(settings.smtp)] * 2})
+        line.prepare(3)
+        line.tick()
+        sender = line.sender()
+        sender.start()
+        work = []
+        for _ in range(2):
+            while not line.batches:
+                with store.write() as connection:
+                    mine = leases.c.name == "worker:w1"
+                    connection.execute(leases.update().where(mine).values(expires=0.0))
+                line.later(timedelta(seconds=10))
+                line.tick()
+            work.append(threading.Thread(target=sender.send_batch, args=(line.batches.pop(),)))
+            work[-1].start()
+            assert taken.acquire(timeout=30)
+        go.set()
+        for thread in work:
+            thread.join(30)
+        sender.stop()
+        assert line.states() == {"sent": 3}
+        assert sorted(received(server).values()) == [1, 1, 1]
 
 
 def test_a_batch_that_redis_lost_is_queued_again(store: Store) -> None:
