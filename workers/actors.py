@@ -12,6 +12,7 @@ import dramatiq
 import structlog
 from dramatiq.brokers.redis import RedisBroker
 
+import engine.rendering.premailing  # noqa: F401 - the slowest import of all: before work comes, not with the first letter
 from engine.clock import Clock
 from engine.delivery.letters import Writer, message_host
 from engine.delivery.send import Sender

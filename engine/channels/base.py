@@ -15,6 +15,9 @@ class Envelope(NamedTuple):
     sender: str  # the envelope sender; "" is the null sender
     recipient: str
     body: bytes  # headers and content with CRLF line ends, not dot-stuffed
+    is_plain: bool = False
+    """It is known that the body is ASCII, that no line of it begins with a dot, and that it ends with an end of line: nobody
+    need look through it."""
 
 
 class Accepted(NamedTuple):

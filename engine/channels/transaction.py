@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from engine.channels.base import Accepted, Envelope, Outcome, Refused, Unknown
@@ -26,7 +27,7 @@ class Letter(NamedTuple):
 
     place: int  # in the window
     opening: bytes  # MAIL, RCPT and DATA, a line each
-    body: bytes
+    content: bytes  # the body as it goes on the wire: dots doubled, without the final one
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,18 @@ class _No:
 
 def bad_address(envelope: Envelope) -> Refused | None:
     """Refuse, before anything touches the wire, what could break out of a command line."""
-    if envelope.sender and not _PATH.fullmatch(envelope.sender):
+    if envelope.sender and not _is_path(envelope.sender):
         detail = f"not a sender address: {envelope.sender[:80]!r}"
         return Refused(detail, True, "address", ReplyKind.PERMANENT)
     if not _PATH.fullmatch(envelope.recipient):
         detail = f"not a recipient address: {envelope.recipient[:80]!r}"
         return Refused(detail, True, "address", ReplyKind.BAD_ADDRESS)
     return None
+
+
+@lru_cache(maxsize=64)  # a shop has a few senders
+def _is_path(sender: str) -> bool:
+    return _PATH.fullmatch(sender) is not None
 
 
 def open_letter(place: int, envelope: Envelope, offered: Extensions) -> Letter | Refused:
@@ -62,10 +68,11 @@ def open_letter(place: int, envelope: Envelope, offered: Extensions) -> Letter |
             return Refused(detail, True, "address", ReplyKind.PERMANENT)
         parameters = " SMTPUTF8"
     # Without the extension 8-bit content goes as it is: no server in use strips the bit, refusing would lose letters.
-    if offered.eight_bit and not envelope.body.isascii():
+    if offered.eight_bit and not (envelope.is_plain or envelope.body.isascii()):
         parameters += " BODY=8BITMIME"
     opening = f"MAIL FROM:<{sender}>{parameters}\r\nRCPT TO:<{recipient}>\r\nDATA\r\n"
-    return Letter(place, opening.encode(), envelope.body)
+    content = envelope.body if envelope.is_plain else _dotted(envelope.body)
+    return Letter(place, opening.encode(), content)
 
 
 async def transact(
@@ -183,10 +190,9 @@ async def _hand_over(
     Returns the position of the first letter whose outcome is not known, and whether the connection can go on.
     """
     going = letters[position:] if pipelining else letters[position : position + 1]
-    contents = [_dotted(letter.body) for letter in going]
     writes = [
-        b"".join((content, b".\r\n", _opening(letters, position + place + 1, pipelining)))
-        for place, content in enumerate(contents)
+        b"".join((letter.content, b".\r\n", _opening(letters, position + place + 1, pipelining)))
+        for place, letter in enumerate(going)
     ]
     flow = await wire.flow(
         writes, lambda place, reply: told(going[place].place, Accepted(str(reply)))
@@ -195,7 +201,9 @@ async def _hand_over(
         return position + len(going), True
     if flow.answered:
         return position + flow.at + 1, True
-    outcome, goes_on = await _finish(wire, writes[flow.at], flow.handed, len(contents[flow.at]))
+    outcome, goes_on = await _finish(
+        wire, writes[flow.at], flow.handed, len(going[flow.at].content)
+    )
     told(going[flow.at].place, outcome)
     return position + flow.at + 1, goes_on
 

@@ -164,8 +164,9 @@ class Writer:
             found = self._email[letter.row.digest] = self._email_compiler(letter)
         compiler, sender = found
         customer = letter.customer
-        body = compiler.compile(letter.step, customer["language"]).compose(data)
-        return Rendered(Envelope(data.delivery, sender, customer["email"], body), None)
+        email = compiler.compile(letter.step, customer["language"])
+        address, body = customer["email"], email.compose(data)
+        return Rendered(Envelope(data.delivery, sender, address, body, email.is_plain), None)
 
     def _email_compiler(self, letter: Letter) -> tuple[EmailCompiler, str]:
         files, definition = letter.version.files, letter.version.definition

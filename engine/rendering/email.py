@@ -77,6 +77,11 @@ class CompiledEmail:
         return tuple(dict.fromkeys(target.link for target in self.source.targets))
 
     @property
+    def is_plain(self) -> bool:
+        """Whether what `compose` writes for customers is known to hold no line that begins with a dot."""
+        return self._forms[True].is_encoded_ahead
+
+    @property
     def inlines_after(self) -> bool:
         """Whether CSS has to be inlined message by message (slow): a condition decides about a tag's attributes."""
         return self.shape.inlines_after

@@ -107,6 +107,11 @@ class Form:
     def __init__(self, shape: Shape, *, tracked: bool) -> None:
         self._shape, self._tracked = shape, tracked
 
+    @cached_property
+    def is_encoded_ahead(self) -> bool:
+        """Whether no line for the wire begins with a dot: static text and values are encoded so."""
+        return self._wire_html is not None and self._wire_text is not None
+
     def html(self, values: Values) -> str:
         """The HTML as a string."""
         html = self._html.render(values)

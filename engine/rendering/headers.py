@@ -90,10 +90,15 @@ def parse_sender(text: str, where: str) -> tuple[str, str]:
         raise ConfigurationError(f"{where}: {error}") from None
 
 
-@lru_cache(maxsize=8)
 def date(moment: datetime) -> str:
-    """The Date header's value (RFC 5322 §3.3) of an aware moment, in UTC. A window of letters has one moment."""
-    return format_datetime(moment.astimezone(UTC).replace(microsecond=0))
+    """The Date header's value (RFC 5322 §3.3) of an aware moment, in UTC."""
+    return _date(int(moment.timestamp()))
+
+
+@lru_cache(maxsize=8)
+def _date(second: int) -> str:
+    """Hundreds of letters are written in one second."""
+    return format_datetime(datetime.fromtimestamp(second, UTC))
 
 
 def _words(text: str) -> str:

@@ -25,7 +25,9 @@ TOKEN_CHARS = 39
 _DOT = ord(".")
 _SHORT = 40  # characters of a value worth keeping
 _LINE = 75  # and one for the `=` of a soft line break
-_PLAIN_VALUE = re.compile(r"[ -<>-~]{1,74}").fullmatch
+_PLAIN_VALUE = re.compile(r"(?!\.)[ -<>-~]{1,74}").fullmatch
+_DOTS = re.compile(r"^\.+", re.MULTILINE)
+_DOTS_A_LINE = 25
 _OVERFULL = re.compile(r"^([^\n]{74,75})(=20|=09)$", re.MULTILINE)
 """A full line that ends in white space: b2a_qp encodes that white space without a look at the line's length."""
 _NEEDS_ESCAPE = re.compile("[&<>'\"]").search
@@ -56,7 +58,7 @@ def encode(text: str) -> str:
 
 
 def encode_value(value: Any) -> str:
-    """A value in the text part, from the start of a line, with a soft break after it."""
+    """A value in the text part, from the start of a line, with a soft break after it. No line begins with a dot."""
     text = "" if value is None else str(value)
     return _short(text) if len(text) <= _SHORT else _any(text)
 
@@ -71,10 +73,18 @@ def encode_html_value(value: Any) -> str:
 def _any(text: str) -> str:
     if _PLAIN_VALUE(text):
         return text + SOFT_BREAK
-    encoded = encode(legible(text))
+    encoded = _DOTS.sub(_encoded_dots, encode(legible(text)))
     if len(encoded) - encoded.rfind("\n") > _LINE + 1:  # b2a_qp fills the last line to the brim
-        encoded = encoded[:-1] + SOFT_BREAK + encoded[-1]
+        encoded = encoded[:-1] + SOFT_BREAK + encoded[-1].replace(".", "=2E")
     return encoded + SOFT_BREAK if text else ""
+
+
+def _encoded_dots(match: re.Match[str]) -> str:
+    """A line that begins with dots, in a line of their own: they would have to be stuffed (RFC 5321 §4.5.2)."""
+    count = len(match[0])
+    full, rest = divmod(count, _DOTS_A_LINE)
+    lines = ["=2E" * _DOTS_A_LINE] * full + ["=2E" * rest] * (rest > 0)
+    return "".join(line + SOFT_BREAK for line in lines)
 
 
 _short = lru_cache(maxsize=4096)(_any)

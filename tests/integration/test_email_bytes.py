@@ -29,7 +29,7 @@ PIECES = [
     "\r\nBcc: x@y.example", "\n", "\r", "\x00", "\x0b", "\x85", "\u2028", "=?UTF-8?Q?=0A?=Bcc: x@y",
     "=?utf-8?b?DQpCY2M6IHhAeQ==?=", "\u202e\u2066", "🍵👨‍👩‍👧", "{{ 7*7 }}", "{% raw %}", "{# #}", "zqj0jqz",
     "<!--zqj1jqz-->", "<script>alert(1)</script>", "\"' onload=x ", "&amp;<b>", "--=_yanshu_part--", ".", "\r\n.\r\n",
-    "=", "=\r\n", "\t ", "名" * 3000, "A" * 10_000, "\ud800", "\udfff", ",;<>@()[]", "<evil@y.example>", "é" * 70,
+    "..", "." * 60, ".\n" * 40, "." + "茶" * 30, "a" * 75 + ".", "\n" + "." * 80 + "a", "=", "=\r\n", "\t ", "名" * 3000, "A" * 10_000, "\ud800", "\udfff", ",;<>@()[]", "<evil@y.example>", "é" * 70,
 ]  # fmt: skip
 hostile = st.one_of(
     st.lists(st.sampled_from(PIECES), max_size=4).map("".join),
@@ -58,6 +58,7 @@ def check(raw: bytes, name: str, city: str) -> None:
 
 def test_one_of_the_two_templates_is_inlined_message_by_message() -> None:
     assert (EMAIL.inlines_after, LATE.inlines_after) == (False, True)
+    assert (EMAIL.is_plain, LATE.is_plain) == (True, False)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
@@ -68,6 +69,8 @@ def test_hostile_fields_add_no_header_no_long_line_and_run_no_template(
     data = message(name=name, city=city, address=address, province=title, items=[{"title": title}])
     raw = EMAIL.compose(data)
     check(raw, name, city)
+    assert b"\r\n." not in raw  # so is_plain promises
+    assert raw.endswith(b"\r\n")
     rendered = EMAIL.render(data)
     assert part(raw, "html") == rendered.html
     assert part(raw, "plain") == rendered.text
@@ -85,6 +88,7 @@ def test_every_hostile_piece_in_every_field_survives_dot_stuffing() -> None:
     for name, city in itertools.islice(itertools.product(PIECES, PIECES), 0, None, 7):
         raw = EMAIL.compose(message(name=name, city=city, province=random.choice(PIECES)))
         check(raw, name, city)
+        assert b"\r\n." not in raw
         stuffed = b"\r\n".join(
             b"." + line if line[:1] == b"." else line for line in raw.split(b"\r\n")
         )
