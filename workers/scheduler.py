@@ -11,6 +11,7 @@ import secrets
 import signal
 import socket
 import threading
+import time
 from datetime import datetime, timedelta
 
 import structlog
@@ -25,6 +26,7 @@ from engine.planning.series import any_ended
 from engine.settings import Settings
 from engine.store.session import Store, waits_out_an_outage
 from engine.store.tables import State, deliveries
+from engine.store.watch import Watch
 from workers.broker import Queue, connect
 from workers.planner import Planner
 
@@ -35,7 +37,8 @@ LISTEN_SECONDS = 0.5
 """How often the note of pushes is asked for: one row by its key."""
 PAUSE_SECONDS = 0.1
 REST_SECONDS = 0.5
-"""Between two looks of the dispatcher that found nothing: while workers have something in hand, and while not."""
+"""Between two looks of the dispatcher that found nothing: while workers have something in hand, and while not, at most:
+where it can be told that somebody wrote something, the next look comes at once."""
 IDLE_AHEAD = timedelta(seconds=60)
 """`--until-idle` waits this long for what was due when it began: a rate or a relay that is away puts it off by moments."""
 
@@ -83,13 +86,23 @@ def _dispatch(
 ) -> None:
     tick = waits_out_an_outage(dispatcher.tick)
     began = clock.now()
-    while not ended.is_set():
-        look = tick(clock.now())
-        if look.decided:
-            continue
-        if until_idle and look.leads and is_idle(store, began, clock.now()):
-            return
-        ended.wait(PAUSE_SECONDS if look.outstanding else REST_SECONDS)
+    with Watch(store) as watch:
+        while not ended.is_set():
+            look = tick(clock.now())
+            if look.decided:
+                continue
+            if until_idle and look.leads and is_idle(store, began, clock.now()):
+                return
+            if look.outstanding:
+                ended.wait(PAUSE_SECONDS)
+            else:
+                _rest(ended, watch)
+
+
+def _rest(ended: threading.Event, watch: Watch) -> None:
+    until = time.monotonic() + REST_SECONDS
+    while time.monotonic() < until and not ended.wait(PAUSE_SECONDS) and not watch.has_changed():
+        pass
 
 
 def is_idle(store: Store, began: datetime, now: datetime) -> bool:

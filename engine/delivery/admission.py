@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, insert
 
@@ -19,40 +19,51 @@ from engine.store.catalog import Catalog
 from engine.store.recordset import encode_moment, encode_rows, recordset, statement
 from engine.store.tables import decisions
 
+T = TypeVar("T")
 BATCH = 500
 """Deliveries that one worker claims at once: enough for the claim to cost little, few enough for every worker to get some."""
+AT_ONCE = 250
+"""Deliveries that one transaction writes. On SQLite the workers can write nothing meanwhile: with a thousand at once they
+stood still for fifty milliseconds, three times a second."""
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
-    """The batches that were made, to be announced to the broker after the commit, and how many deliveries they hold."""
+class Part:
+    """What one transaction writes: messages that go into `batch`, all on one channel, or decisions not to send now."""
 
-    batches: Sequence[str] = ()
-    admitted: int = 0
+    sends: Sequence[tuple[Candidate, Send]] = ()
+    batch: str = ""
+    noes: Sequence[tuple[Candidate, Skip | Defer]] = ()
 
 
-def write(
-    connection: Connection, catalog: Catalog, decided: Sequence[Decided], now: datetime
-) -> Admission:
-    """Write what the gate decided: send → queued in a batch, defer → later, skip → ended; with a decision row each.
+def parts(decided: Sequence[Decided]) -> Iterator[Part]:
+    """What the gate decided, in portions. What is admitted comes first: the rest is put off because of it."""
+    sends = [(candidate, verdict) for candidate, verdict in decided if isinstance(verdict, Send)]
+    for channel in sorted({verdict.channel for _, verdict in sends}):
+        mine = [pair for pair in sends if pair[1].channel == channel]
+        for of_batch in _portions(mine, BATCH):
+            batch = secrets.token_hex(8)
+            yield from (Part(portion, batch) for portion in _portions(of_batch, AT_ONCE))
+    noes = [(one, verdict) for one, verdict in decided if not isinstance(verdict, Send)]
+    yield from (Part(noes=portion) for portion in _portions(noes, AT_ONCE))
+
+
+def write(connection: Connection, catalog: Catalog, part: Part, now: datetime) -> None:
+    """Write a part: send → queued in its batch, defer → later, skip → ended; with a decision row for each that does not go.
 
     Only rows that are still planned change: what was cancelled meanwhile stays cancelled.
     """
-    sends = [(candidate, verdict) for candidate, verdict in decided if isinstance(verdict, Send)]
-    skips = [(candidate, verdict) for candidate, verdict in decided if isinstance(verdict, Skip)]
-    deferrals = [
-        (candidate, verdict) for candidate, verdict in decided if isinstance(verdict, Defer)
-    ]
-    _write_noes(connection, skips, deferrals, now)
-    batches = []
-    for channel in sorted({verdict.channel for _, verdict in sends}):
-        mine = [pair for pair in sends if pair[1].channel == channel]
-        for start in range(0, len(mine), BATCH):
-            batch = secrets.token_hex(8)
-            batches.append(batch)
-            _write_sends(connection, catalog, mine[start : start + BATCH], batch, now)
-    write_variants(connection, catalog, sends)
-    return Admission(batches, len(sends))
+    if part.sends:
+        _write_sends(connection, catalog, part.sends, part.batch, now)
+        write_variants(connection, catalog, part.sends)
+    if part.noes:
+        skips = [(one, verdict) for one, verdict in part.noes if isinstance(verdict, Skip)]
+        deferrals = [(one, verdict) for one, verdict in part.noes if isinstance(verdict, Defer)]
+        _write_noes(connection, skips, deferrals, now)
+
+
+def _portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def _write_sends(

@@ -1,6 +1,6 @@
 """Dispatch: one elected process admits due deliveries through the gate and queues them, in batches, for the workers.
 
-Decisions are read and made first, then written in one transaction that locks the dispatcher's lease and checks its
+Decisions are read and made first, then written in short transactions that lock the dispatcher's lease and check its
 epoch. Only the holder admits, so counts cannot be outrun by another dispatcher; one that slept through its lease writes
 nothing. Pause and cancel lock the same row: what they changed is seen, or comes after.
 """
@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Integer, bindparam, func, select
 
 from engine.definitions.campaign import Channel
 from engine.delivery import leases
-from engine.delivery.admission import Admission, write
+from engine.delivery.admission import Part, parts, write
 from engine.delivery.in_hand import IN_HAND
 from engine.delivery.pace import Pace
 from engine.delivery.pauses import Held, held
@@ -74,15 +74,14 @@ class Dispatcher:
         self._let_series_go_on(now)
         with self.store.read() as connection:
             look = self._look(connection, now)
-        admission = self._admit(look, now) if look.decided else Admission()
-        if admission is None:
-            self._lease = None
-            return Tick(leads=False)
-        for batch in (*lost, *admission.batches):
+        written = self._admit(look, now)
+        # Each once, in their order; also where the lease was lost amid them: they are in the database.
+        for batch in dict.fromkeys((*lost, *(part.batch for part in written if part.sends))):
             self._queue(batch)
-        self.pace.admitted(admission.admitted)
-        outstanding = look.outstanding + admission.admitted
-        return Tick(True, admission.admitted, len(look.decided), outstanding)
+        admitted = sum(len(part.sends) for part in written)
+        self.pace.admitted(admitted)
+        decided = admitted + sum(len(part.noes) for part in written)
+        return Tick(self._lease is not None, admitted, decided, look.outstanding + admitted)
 
     def resign(self) -> None:
         """Give the lease back, so that the next dispatcher need not wait for it to run out."""
@@ -159,20 +158,33 @@ class Dispatcher:
         )
         return _Look(outstanding, catalog, stopped, decided)
 
-    def _admit(self, look: _Look, now: datetime) -> Admission | None:
-        """Write what was decided, if it still holds: the lease and its epoch are ours, so nobody else admitted since;
-        nothing was paused since. None where the lease is lost."""
+    def _admit(self, look: _Look, now: datetime) -> Sequence[Part]:
+        """Write what was decided, part by part, as long as it still holds. Returns what was written; the lease is None
+        where it was lost."""
+        written: list[Part] = []
+        for part in parts(look.decided):
+            if written:
+                self.store.give_way()
+            if not self._write(look, part, now):
+                # The next look sees the new pauses, and counts anew what was let through and not admitted.
+                self._traffic = Traffic(self.outlets)
+                break
+            written.append(part)
+        return written
+
+    def _write(self, look: _Look, part: Part, now: datetime) -> bool:
+        """One part, in a transaction, if it still holds: the lease and its epoch are ours, so nobody else admitted since;
+        nothing was paused since."""
         assert self._lease is not None and look.catalog is not None
         with self.store.write() as connection:
             if not leases.still_holds(connection, self._lease, leases.DISPATCHER_SECONDS):
-                return None
+                self._lease = None
+                return False
             if held(connection) != look.stopped:
-                # The next look sees the new pauses, and counts anew what was let through and not admitted.
-                self._traffic = Traffic(self.outlets)
-                return Admission()
-            admission = write(connection, look.catalog, look.decided, now)
+                return False
+            write(connection, look.catalog, part, now)
             self._traffic.remember(connection, now)
-            return admission
+            return True
 
     def _queue(self, batch: str) -> None:
         try:

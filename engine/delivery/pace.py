@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+FIRST = 1_000
+"""Before anything was measured: less would leave quick workers idle half of their first second."""
 LEAST, MOST = 200, 20_000
 AHEAD_SECONDS = 2.0
 _MEASURED_OVER = 0.5  # seconds
@@ -22,7 +24,7 @@ class Pace:
     limit doubles at once; otherwise it follows the measured rate."""
 
     clock: Callable[[], float] = time.monotonic
-    limit: int = LEAST
+    limit: int = FIRST
     _since: float | None = None
     _outstanding: int = 0
     _admitted: int = 0

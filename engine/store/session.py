@@ -55,6 +55,12 @@ class Store:
             with connection.begin():
                 yield connection
 
+    def give_way(self) -> None:
+        """Between two writes of one piece of work: SQLite's lock goes to whoever looks at the right moment, so let those who
+        wait for it look."""
+        if self.is_sqlite:
+            time.sleep(2 * _LOCK_POLL_SECONDS)
+
     def close(self) -> None:
         self.engine.dispose()
 
@@ -147,6 +153,8 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute("PRAGMA cache_size = -32000")
+    # Every 16 MB in place of 4: the same pages are written again and again, and one of them is enough.
+    cursor.execute("PRAGMA wal_autocheckpoint = 4000")
     cursor.close()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from engine.delivery.pace import LEAST, Pace
+from engine.delivery.pace import FIRST, LEAST, Pace
 
 
 @dataclass
@@ -34,6 +34,12 @@ def test_fast_workers_get_about_two_seconds_of_work() -> None:
     assert 2_000 <= pace.limit <= 8_000
 
 
+def test_fast_workers_have_work_from_the_first_moment() -> None:
+    workers = Workers(rate=3_000)
+    workers.work(1)
+    assert sum(workers.admitted) - workers.outstanding >= 2_900
+
+
 def test_slow_workers_never_have_more_before_them_than_the_least() -> None:
     workers = Workers(rate=20)
     pace = workers.work(60)
@@ -50,5 +56,5 @@ def test_deliveries_are_admitted_by_the_half_limit_not_by_the_handful() -> None:
 
 def test_nothing_is_admitted_while_half_of_the_limit_is_outstanding() -> None:
     pace = Pace(clock=lambda: 0.0)
-    assert pace.room(LEAST // 2 + 1) == 0
-    assert pace.room(LEAST // 2) == LEAST // 2
+    assert pace.room(FIRST // 2 + 1) == 0
+    assert pace.room(FIRST // 2) == FIRST // 2
