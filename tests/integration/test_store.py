@@ -14,6 +14,7 @@ from engine.store import session
 from engine.store.migrate import upgrade
 from engine.store.session import Store
 from engine.store.tables import audit
+from engine.store.watch import Watch
 
 NOW = datetime(2026, 11, 2, tzinfo=UTC)
 
@@ -62,3 +63,15 @@ def test_a_lock_that_is_never_let_go_is_told_and_the_next_try_works(
     assert session.is_passing(refused.value)
     with shop.write() as connection:
         connection.execute(audit.insert().values(at=NOW, by="op", action="test", data={}))
+
+
+def test_a_watch_tells_once_that_another_connection_committed(store: Store) -> None:
+    other = Store(store.url.render_as_string(hide_password=False))
+    with Watch(store) as watch:
+        watch.has_changed()
+        assert not watch.has_changed()
+        with other.write() as connection:
+            connection.execute(audit.insert().values(at=NOW, by="op", action="test", data={}))
+        assert watch.has_changed() is store.is_sqlite
+        assert not watch.has_changed()
+    other.close()
