@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import secrets as random_secrets
 from collections.abc import Mapping
@@ -22,7 +23,8 @@ from pydantic_settings import (
 from engine.errors import ConfigurationError, did_you_mean
 
 PROJECT_FILE = "yanshu.toml"
-_PREFIX = "YANSHU_"
+_PREFIX, _FLAT = "YANSHU_", "YANSHU"
+_NEAR = 0.8  # a letter or two
 SHORTEST_TOKEN = 24
 """Of the push API: what `openssl rand` or a password manager makes is longer; a word that somebody thought of is not."""
 
@@ -236,6 +238,7 @@ def find_project(given: Path | None) -> Path:
 
 def load_settings(project: Path) -> Settings:
     """Read the settings of a project. Raises ConfigurationError naming the key."""
+    _refuse_misspelt(os.environ)
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
 
     class Loaded(Settings):
@@ -252,6 +255,36 @@ def load_settings(project: Path) -> Settings:
         raise ConfigurationError(f"environment or credentials: {error}; write JSON") from None
     except ValueError as error:  # TOML that does not parse
         raise ConfigurationError(f"{PROJECT_FILE}: {error}") from None
+
+
+def _refuse_misspelt(environment: Mapping[str, str]) -> None:
+    """A variable of ours that is nearly a setting: `YANSHU_SMTP_HOST` would be ignored without a word. What is near none
+    is left alone: other programs may have variables of that beginning.
+
+    Raises ConfigurationError.
+    """
+    known = _variables(Settings, _PREFIX)
+    flat = {one.replace("_", "").removeprefix(_FLAT): one for one in known}
+    for name in environment:
+        given = name.upper()
+        # What is wrong below a section says the section itself.
+        if not given.startswith(_PREFIX) or given.split("__")[0] in known:
+            continue
+        bare = given.replace("_", "").removeprefix(_FLAT)
+        meant = difflib.get_close_matches(bare, flat, n=1, cutoff=_NEAR)
+        if meant:
+            hint = f"did you mean {flat[meant[0]]}?"
+            raise ConfigurationError(f"environment: {name} is no setting; {hint}")
+
+
+def _variables(model: type[BaseModel], prefix: str) -> list[str]:
+    names = []
+    for key, field in model.model_fields.items():
+        name, kind = prefix + key.upper(), field.annotation
+        names.append(name)
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            names += _variables(kind, f"{name}__")
+    return names
 
 
 def _explain(error: ValidationError) -> str:

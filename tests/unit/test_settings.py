@@ -72,6 +72,30 @@ def test_top_level_secrets_a_section_as_json_and_a_list_are_read_too(places: Pla
     assert (found.smtp.password, found.smtp.username) == ("p", "yanshu")
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("YANSHU_SMTP_HOST", "YANSHU_SMTP__HOST"),
+        ("yanshu_smtp_password", "YANSHU_SMTP__PASSWORD"),
+        ("YANSHU_DATABSE_URL", "YANSHU_DATABASE_URL"),
+        ("YANSHU_API_TOKEN", "YANSHU_API__TOKEN"),
+    ],
+)
+def test_a_variable_that_is_nearly_a_setting_is_refused_without_its_content(
+    places: Places, given: str, meant: str
+) -> None:
+    places.environment.setenv(given, "s3cret")
+    with pytest.raises(ConfigurationError) as error:
+        places.load()
+    assert str(error.value) == f"environment: {given} is no setting; did you mean {meant}?"
+
+
+def test_variables_of_others_are_left_alone(places: Places) -> None:
+    for name in ("YANSHU_STOPS", "YANSHU_TEST_SEED", "YANSHU_CLOCK_OFFSET", "YANSHUI"):
+        places.environment.setenv(name, "1")
+    assert places.load().smtp.port == 2525
+
+
 def test_files_of_others_are_left_alone(places: Places) -> None:
     places.credential("tls.key", b"\xff\xfe\x00")
     (places.credentials / "yanshu_folder").mkdir()
