@@ -239,10 +239,11 @@ def _look_now(connection: Connection, target: Target, now: datetime) -> None:
 
 
 def _reopen_runs(connection: Connection, chosen: ColumnElement[bool]) -> None:
+    """Runs that are open too: who has written to them, nobody closes before the commit (`planning.runs`)."""
     affected = select(deliveries.c.run_id).where(chosen)
     connection.execute(
         update(runs)
-        .where(runs.c.id.in_(affected), runs.c.state.in_(("done", "cancelled")))
+        .where(runs.c.id.in_(affected), runs.c.state.in_(("open", "done", "cancelled")))
         .values(state="open", done_at=None, reason=None)
     )
 

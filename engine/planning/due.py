@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -130,7 +131,13 @@ class Ask:
 
 def zone_of_customer(policy: Policy) -> ColumnElement[str]:
     """The customer's zone, else that of their province, else the shop's."""
-    return func.coalesce(known_zone(), literal(policy.timezone, Text))
+    return _zone_beside(policy.timezone)
+
+
+@lru_cache(maxsize=64)
+def _zone_beside(shop: str) -> ColumnElement[str]:
+    """Built once: a case for each province, in the statement of each of a thousand definitions."""
+    return func.coalesce(known_zone(), literal(shop, Text))
 
 
 def computed_once(query: Select[Any], name: str) -> CTE:

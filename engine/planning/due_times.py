@@ -24,7 +24,6 @@ from sqlalchemy import (
     literal,
     select,
 )
-from sqlalchemy.sql.expression import values
 
 from engine.definitions.campaign import Schedule
 from engine.definitions.values import Hours
@@ -33,6 +32,7 @@ from engine.planning.finish import UNITS, Piece
 from engine.planning.local_time import DAY
 from engine.planning.occurrences import Occurrence
 from engine.planning.send_time import width_of
+from engine.store.given import given
 from engine.store.tables import customers, profiles
 from engine.store.zones import offsets_between
 
@@ -56,7 +56,7 @@ def zone_times(schedule: Schedule, when: Occurrence) -> CTE:
         rows.append(tuple(facts))
     columns: list[ColumnClause[Any]] = [column("zone", Text)]
     columns += [column(name, BigInteger) for name in names]
-    return values(*columns).data(rows).cte("zones")
+    return given("zones", columns, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def spread_over(found: Mapping[str, Sequence[Piece]]) -> CTE:
     ]
     columns: list[ColumnClause[Any]] = [column("zone", Text)]
     columns += [column(name, BigInteger) for name in names]
-    return values(*columns).data(rows).cte("pieces")
+    return given("pieces", columns, rows)
 
 
 def due_times(

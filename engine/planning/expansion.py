@@ -5,7 +5,7 @@ Running it twice, or in four schedulers at once, changes nothing: INSERT … SEL
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,7 +25,6 @@ from sqlalchemy import (
     null,
     select,
 )
-from sqlalchemy.sql.expression import values
 
 from engine.audience.compiler import PEOPLE, Scope, matches, with_cuts
 from engine.definitions import regions
@@ -37,11 +36,12 @@ from engine.planning.finish import day_limits
 from engine.planning.finish import pieces as finish_pieces
 from engine.planning.local_time import DAY, local_seconds
 from engine.planning.occurrences import Occurrence, occurrences
-from engine.planning.rows import chunks, delivery_rows, insert_in_chunks, insert_rows
-from engine.planning.runs import day_runs, ensure_run, expanded, is_complete, known_runs
+from engine.planning.rows import chunks, delivery_rows, insert_by_days, insert_rows
+from engine.planning.runs import ensure_run, expanded, holds_open, is_complete, known_runs
 from engine.planning.series import insert_later_steps
 from engine.planning.triggers import Span, computed_once, due_rows, zone_of_customer
 from engine.store.catalog import Catalog, Version
+from engine.store.given import given
 from engine.store.session import Store
 from engine.store.tables import customers, deliveries
 from engine.store.warm_ups import begun_by_rule
@@ -66,18 +66,32 @@ def horizon(policy: Policy) -> timedelta:
     return max([rule.per.delta for rule in policy.frequency] + [SHORTEST_HORIZON])
 
 
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """One pass over all definitions; what they share of the customers is asked once, not once a definition."""
+
+    store: Store
+    catalog: Catalog
+    now: datetime
+    reach: timedelta
+    zones: Collection[str]
+    chunks: Sequence[tuple[int, int]]
+
+
 def expand(
     store: Store, catalog: Catalog, now: datetime, reach: timedelta | None = None
 ) -> Expanded:
     """Make every delivery that is due from now until `reach` ahead (default: the horizon). Idempotent."""
     reach = horizon(catalog.policy) if reach is None else reach
     with store.write() as connection:
-        ensure_zones(connection, _zones(connection, catalog.policy))
+        zones = _zones(connection, catalog.policy)
+        ensure_zones(connection, zones)
+    everybody = _Pass(store, catalog, now, reach, zones, chunks(store))
     made = {}
     for name, version in catalog.current.items():
         definition = version.definition
         if definition.schedule is not None:
-            made[name] = _expand_dates(store, version, definition.schedule, catalog, now, reach)
+            made[name] = _expand_dates(everybody, version, definition.schedule)
         elif isinstance(definition, Care):
             made[name] = _expand_care(store, version, definition, catalog, now, reach)
     return Expanded({name: count for name, count in made.items() if count})
@@ -111,19 +125,11 @@ def _zones(
     return {zone for zone in found if zone} | {policy.timezone, *regions.zones()}
 
 
-def _expand_dates(
-    store: Store,
-    version: Version,
-    schedule: Schedule,
-    catalog: Catalog,
-    now: datetime,
-    reach: timedelta,
-) -> int:
+def _expand_dates(everybody: _Pass, version: Version, schedule: Schedule) -> int:
     """The occurrences that go to everybody: a campaign's, or a care rule's festivals."""
-    policy = catalog.policy
-    with store.read() as connection:
-        zones = _zones(connection, policy)
-        found = occurrences(schedule, policy.timezone, zones, Span(now, now + reach))
+    now, zone = everybody.now, everybody.catalog.policy.timezone
+    found = occurrences(schedule, zone, everybody.zones, Span(now, now + everybody.reach))
+    with everybody.store.read() as connection:
         there = known_runs(connection, version, found)
     made = 0
     for one in found:
@@ -132,33 +138,29 @@ def _expand_dates(
             continue
         if one.text in there and is_complete(there[one.text], now):
             continue
-        made += _expand_occurrence(store, version, schedule, one, catalog, now, reach)
+        made += _expand_occurrence(everybody, version, schedule, one)
     return made
 
 
 def _expand_occurrence(
-    store: Store,
-    version: Version,
-    schedule: Schedule,
-    when: Occurrence,
-    catalog: Catalog,
-    now: datetime,
-    reach: timedelta,
+    everybody: _Pass, version: Version, schedule: Schedule, when: Occurrence
 ) -> int:
-    policy, definition = catalog.policy, version.definition
+    store, policy, now = everybody.store, everybody.catalog.policy, everybody.now
     with store.write() as connection:
         run = ensure_run(connection, version, when.text, when.starts_at, now)
-    if run is None or when.starts_at > now + reach or is_complete(run, now):
+    if run is None or when.starts_at > now + everybody.reach or is_complete(run, now):
         return 0
     scope = Scope(now=now, timezone=policy.timezone, policy=policy, segments=version.segments)
     made = 0
     if run.expanded_at is None or not _is_ranked(version):
         with store.read() as connection:
-            scope = with_cuts(connection, definition.audience, scope)
+            scope = with_cuts(connection, version.definition.audience, scope)
             pieces = _pieces(connection, version, schedule, scope, when)
         query = _everybodys_rows(version, schedule, scope, run, when, pieces)
-        for low, high in chunks(store):
+        for low, high in everybody.chunks:
             with store.write() as connection:
+                if not holds_open(connection, run.id):
+                    return made
                 made += insert_rows(connection, query.where(customers.c.id.between(low, high)))
                 insert_later_steps(connection, version, [run.id], now, between=(low, high))
     with store.write() as connection:
@@ -237,29 +239,27 @@ def _expand_care(
     scope = Scope(now=now, timezone=policy.timezone, policy=policy, segments=version.segments)
     people = PEOPLE.join(found, found.c.customer_id == customers.c.id)
     chosen = (_is_new(care, found), matches(care.audience, scope))
-    with store.write() as connection:
-        days = select(found.c.day).select_from(people).where(*chosen).distinct()
-        numbers = connection.execute(days).scalars().all()
-        by_day = day_runs(connection, version, [int(number) for number in numbers], policy, now)
-    if not by_day:
-        return 0
-    day_rows = values(column("day", BigInteger), column("run_id", BigInteger))
-    of_day = day_rows.data(sorted(by_day.items())).cte("of_day")
-    query = delivery_rows(
-        version,
-        policy,
-        run_id=of_day.c.run_id,
-        customer_id=customers.c.id,
-        anchor=found.c.anchor,
-        order_id=found.c.order_id,
-        event_id=found.c.event_id,
-        due=found.c.due,
-        not_after=found.c.due + care.trigger.grace.seconds,
-        now=now,
-    )
-    of_their_day = people.join(of_day, of_day.c.day == found.c.day)
-    rows = query.select_from(of_their_day).where(*chosen)
-    return insert_in_chunks(store, rows, version, by_day.values(), now)
+    days = select(found.c.day).select_from(people).where(*chosen).distinct()
+
+    def rows_of(by_day: Mapping[int, int]) -> Select[Any]:
+        columns = (column("day", BigInteger), column("run_id", BigInteger))
+        of_day = given("of_day", columns, sorted(by_day.items()))
+        query = delivery_rows(
+            version,
+            policy,
+            run_id=of_day.c.run_id,
+            customer_id=customers.c.id,
+            anchor=found.c.anchor,
+            order_id=found.c.order_id,
+            event_id=found.c.event_id,
+            due=found.c.due,
+            not_after=found.c.due + care.trigger.grace.seconds,
+            now=now,
+        )
+        of_their_day = people.join(of_day, of_day.c.day == found.c.day)
+        return query.select_from(of_their_day).where(*chosen)
+
+    return insert_by_days(store, days, rows_of, version, policy, now)
 
 
 def _with_days(found: FromClause, policy: Policy) -> CTE:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from sqlalchemy import (
 
 from engine.definitions.policy import Policy
 from engine.planning.holdout import state_and_reason
+from engine.planning.runs import day_runs
 from engine.planning.series import insert_later_steps, is_followed
 from engine.store.catalog import Version
 from engine.store.session import Store, insert_ignoring
@@ -36,27 +37,41 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def chunks(store: Store) -> Iterator[tuple[int, int]]:
+def chunks(store: Store) -> Sequence[tuple[int, int]]:
     """All customers in pieces: (first id, last id)."""
     with store.read() as connection:
         low, high = connection.execute(
             select(func.min(customers.c.id), func.max(customers.c.id))
         ).one()
-    for start in range(low or 0, (high or -1) + 1, CHUNK):
-        yield start, start + CHUNK - 1
+    return [(start, start + CHUNK - 1) for start in range(low or 0, (high or -1) + 1, CHUNK)]
 
 
-def insert_in_chunks(
-    store: Store, query: Select[Any], version: Version, run_ids: Collection[int], now: datetime
+def insert_by_days(
+    store: Store,
+    days: Select[Any],
+    rows_of: Callable[[Mapping[int, int]], Select[Any]],
+    version: Version,
+    policy: Policy,
+    now: datetime,
 ) -> int:
-    """Rows that are not there yet, so many in one transaction, and the later steps of those: the query itself leaves out
-    the rows that are there. How many rows of the first step that made."""
-    made = 0
+    """Rows of a care rule that are not there yet, so many in one transaction, each into its day's run, and the later
+    steps of those. `days`: SQL for their days; `rows_of`: SQL for them, by the runs' ids (day → run). Both leave out the
+    rows that are there. How many rows of the first step that made.
+
+    A run is opened in the transaction that fills it: between two, another scheduler would see an open run in which
+    nothing is open, and close it over what then comes.
+    """
+    made, numbers = 0, None
     while True:
         with store.write() as connection:
-            more = insert_rows(connection, query.limit(CHUNK))
+            if numbers is None:
+                numbers = [int(number) for number in connection.execute(days).scalars()]
+            by_day = day_runs(connection, version, numbers, policy, now)
+            if not by_day:
+                return made
+            more = insert_rows(connection, rows_of(by_day).limit(CHUNK))
             if more:
-                insert_later_steps(connection, version, run_ids, now)
+                insert_later_steps(connection, version, by_day.values(), now)
         made += more
         if more < CHUNK:
             return made

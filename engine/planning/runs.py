@@ -21,21 +21,26 @@ _EPOCH = date(1970, 1, 1)
 
 
 def close_finished(connection: Connection, now: datetime) -> None:
-    """Mark runs done that have started and hold no open row; a run with open rows is never done."""
+    """Mark runs done that have started and hold no open row; a run with open rows is never done.
+
+    Each is locked before it is asked: who fills a run holds its lock, and on PostgreSQL a statement that waited for a
+    lock would still see the deliveries of before. One that somebody fills is left to the next look.
+    """
     opened = select(deliveries.c.id).where(
         deliveries.c.run_id == runs.c.id, deliveries.c.state.in_(OPEN_STATES)
     )
-    connection.execute(
-        update(runs)
-        .where(
-            runs.c.state == "open",
-            runs.c.expanded_at.is_not(None),
-            runs.c.starts_at <= now,
-            runs.c.expanded_at >= runs.c.starts_at,
-            ~opened.exists(),
-        )
-        .values(state="done", done_at=now)
+    ended = (
+        runs.c.state == "open",
+        runs.c.expanded_at.is_not(None),
+        runs.c.starts_at <= now,
+        runs.c.expanded_at >= runs.c.starts_at,
+        ~opened.exists(),
     )
+    candidates = select(runs.c.id).where(*ended).with_for_update(skip_locked=True, key_share=True)
+    ids = connection.execute(candidates).scalars().all()
+    if ids:
+        done = update(runs).where(among(runs.c.id, "ids"), *ended)
+        connection.execute(done.values(state="done", done_at=now), {"ids": ids})
 
 
 def known_runs(
@@ -83,6 +88,13 @@ def ensure_run(
     ).first()
 
 
+def holds_open(connection: Connection, run_id: int) -> bool:
+    """Lock the run until the transaction ends, so that nobody closes it over the rows that it is given; False where it
+    was closed or cancelled meanwhile."""
+    mine = select(runs.c.id).where(runs.c.id == run_id, runs.c.state.in_(("open", "blocked")))
+    return connection.execute(mine.with_for_update(key_share=True)).first() is not None
+
+
 def day_runs(
     connection: Connection,
     version: Version,
@@ -93,7 +105,8 @@ def day_runs(
     """The runs that group a rule's deliveries of these shop's days (since 1970), by day: made where they are missing,
     reopened where late rows join them; a cancelled one is left out.
 
-    In the order of days: two schedulers at once would else wait for each other.
+    They stay locked until the transaction ends, and are in the order of days: two schedulers at once would else wait for
+    each other.
     """
     days = {f"day:{_EPOCH + timedelta(days=number)}": number for number in sorted(numbers)}
     if not days:
@@ -104,14 +117,17 @@ def day_runs(
     ]
     _make(connection, rows)
     mine = (runs.c.definition == version.definition.id) & among(runs.c.occurrence, "texts")
-    told = update(runs).where(mine).values(
+    found = select(runs.c.occurrence, runs.c.id).where(mine, runs.c.state != "cancelled")
+    locked = found.order_by(runs.c.starts_at, runs.c.id).with_for_update(key_share=True)
+    by_day = {days[row.occurrence]: row.id for row in connection.execute(locked, {"texts": days})}
+    told = update(runs).where(among(runs.c.id, "ids")).values(
         state=case((runs.c.state == "done", "open"), else_=runs.c.state),
         expanded_at=case((runs.c.starts_at > now, runs.c.starts_at), else_=literal(now, Moment())),
         done_at=None,
     )  # fmt: skip
-    connection.execute(told, {"texts": days})
-    found = select(runs.c.occurrence, runs.c.id).where(mine, runs.c.state != "cancelled")
-    return {days[row.occurrence]: row.id for row in connection.execute(found, {"texts": days})}
+    if by_day:
+        connection.execute(told, {"ids": by_day.values()})
+    return by_day
 
 
 def _midnight(number: int, zone: str) -> datetime:
