@@ -17,6 +17,7 @@ from engine.channels.smtp import SmtpConnection
 from engine.clock import Clock
 from engine.delivery import leases
 from engine.delivery.dispatch import Dispatcher, next_look
+from engine.delivery.in_hand import IN_HAND
 from engine.delivery.letters import Writer, message_host
 from engine.delivery.pace import MOST, Pace
 from engine.delivery.send import Sender
@@ -88,7 +89,10 @@ class Scheduler:
         while self._is_something_due(now):
             tick = self._tick(now)
             admitted += tick.admitted
-            sent += sum(self._sender.send_batch(batch) for batch in self._queued())
+            took = sum(self._sender.send_batch(batch) for batch in self._queued())
+            sent += took
+            if not took and not tick.admitted:  # the others are at it: leave them the processor
+                time.sleep(_PAUSE)
             if self._random.random() < RESIGNS:
                 self._resign()
         self._look()
@@ -116,7 +120,7 @@ class Scheduler:
     def _queued(self) -> list[str]:
         unclaimed = (deliveries.c.state == State.QUEUED, deliveries.c.worker.is_(None))
         with self._store.read() as connection:
-            query = select(deliveries.c.batch).where(*unclaimed).distinct()
+            query = select(deliveries.c.batch).where(IN_HAND, *unclaimed).distinct()
             found = [batch for batch in connection.execute(query).scalars() if batch]
         self._random.shuffle(found)
         return found
@@ -219,7 +223,7 @@ class Rival:
 
 def in_hand(connection: Connection) -> int:
     moving = deliveries.c.state.in_((State.QUEUED, State.SENDING))
-    return int(connection.execute(select(func.count()).where(moving)).scalar_one())
+    return int(connection.execute(select(func.count()).where(IN_HAND, moving)).scalar_one())
 
 
 def dispatcher_of(connection: Connection) -> tuple[str, int]:

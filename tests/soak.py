@@ -19,6 +19,8 @@ _MEMORY = "/dev/shm"
 class Soak:
     tests: Sequence[str]
     environment: dict[str, str]
+    at_once: Sequence[str] = ("test",)
+    """Which of the tests run one after the other, in so many processes at once (pytest's `-k`)."""
 
 
 FIGURES = {
@@ -27,20 +29,24 @@ FIGURES = {
     ),
     "5": Soak(
         ["tests/integration/test_races.py"],
-        {"YANSHU_RACE_RUNS": "1000", "YANSHU_RACE_ROUNDS": "100", "YANSHU_STOPS": "10"},
+        {
+            "YANSHU_RACE_RUNS": "1000",
+            "YANSHU_RACE_ROUNDS": "100",
+            "YANSHU_RACE_WIDE": "5",
+            "YANSHU_STOPS": "10",
+        },
     ),
     "10": Soak(
         ["tests/integration/test_caps_at_length.py", "tests/integration/test_worlds.py"],
         {
-            "YANSHU_CAPS_PEOPLE": "5000",
-            "YANSHU_CAPS_DAYS": "5",
-            "YANSHU_CAPS_DECISIONS": "1000000",
+            "YANSHU_CAPS_LIVES": "2200x5x430000 6500x2x570000",
             "YANSHU_RACE_PEOPLE": "300",
             "YANSHU_RACE_DAYS": "4",
             "YANSHU_RACE_HOURS": "1",
-            "YANSHU_TEST_WORLDS": "200",
+            "YANSHU_TEST_WORLDS": "100",
             "YANSHU_TEST_THEME": "caps",
         },
+        at_once=("2200x5 or eight", "6500x2 or worlds"),
     ),
     "11": Soak(["tests/integration/test_send_time.py"], {"YANSHU_TEST_ZONES": "1000"}),
     "13": Soak(["tests/unit/test_broken_files.py"], {}),
@@ -57,11 +63,15 @@ def main() -> int:
     soak = FIGURES[options.figure]
     chosen = "sqlite" if options.store == "sqlite" else "postgresql"
     other = "sqlite" if chosen == "postgresql" else "postgresql"
-    command = [sys.executable, "-m", "pytest", "-s", *soak.tests, "-k", f"not {other}"]
     # Races and caps are no matter of what survives a power cut: where there is memory to write to, nothing waits for a disk.
     quick = {"TMPDIR": _MEMORY} if os.access(_MEMORY, os.W_OK) else {}
     environment = os.environ | quick | soak.environment
-    return subprocess.run(command, env=environment, check=False).returncode
+    command = [sys.executable, "-m", "pytest", "-s", *soak.tests, "-k"]
+    running = [
+        subprocess.Popen([*command, f"not {other} and ({names})"], env=environment)
+        for names in soak.at_once
+    ]
+    return max(abs(process.wait()) for process in running)
 
 
 if __name__ == "__main__":

@@ -114,17 +114,19 @@ class Book:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One cap on one book, its windows laid in one zone. `by`: customer or address."""
+    """One cap on one book, its windows laid in one zone, for one candidate. `by`: customer or address."""
 
     cap: Cap
     by: str
     zone: ZoneInfo
     committed: tuple[Entry, ...]
     reserved: tuple[Entry, ...]
+    _laid: dict[bool, list[Item]] = field(default_factory=dict, compare=False, repr=False)
+    """What fills the windows, without the places held and with them: asked for at each moment that is tried."""
 
     def next_room(self, moment: datetime, *, heed_reserved: bool) -> datetime | None:
         """The first moment from this one on with room; `moment` itself if it has. None: never."""
-        items = self._items(self.committed + self.reserved if heed_reserved else self.committed)
+        items = self._items(heed_reserved=heed_reserved)
         while True:
             maximum, edge = self.cap.maximum(moment)
             here = self._position(moment)
@@ -140,7 +142,8 @@ class Check:
     def evidence(self, moment: datetime) -> dict[str, Any]:
         """Which messages fill the window that this moment would fall in."""
         entries = self.committed + self.reserved
-        window = fullest_window(self._items(entries), self._position(moment), self.cap.length)
+        items = self._items(heed_reserved=True)
+        window = fullest_window(items, self._position(moment), self.cap.length)
         inside = [entries[place] for place in window]
         return {
             "by": self.by,
@@ -151,9 +154,14 @@ class Check:
             **evidence_of(self.cap.override(moment)),
         }
 
-    def _items(self, entries: Iterable[Entry]) -> list[Item]:
-        position = self._position
-        return [(position(entry.first), position(entry.last)) for entry in entries]
+    def _items(self, *, heed_reserved: bool) -> list[Item]:
+        found = self._laid.get(heed_reserved)
+        if found is None:
+            position = self._position
+            entries = self.committed + self.reserved if heed_reserved else self.committed
+            found = [(position(entry.first), position(entry.last)) for entry in entries]
+            self._laid[heed_reserved] = found
+        return found
 
     def _position(self, moment: datetime) -> int:
         if self.cap.rule.per.is_days:

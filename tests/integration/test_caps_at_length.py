@@ -1,7 +1,7 @@
 """Figure 10: in a long life of a shop no message goes in quiet hours, over a cap or over the day's volume, neither on one
 dispatcher's word nor on that of eight that take the lease from one another. What went is counted again from the rows.
 
-`make soak FIGURE=10` takes a million decisions.
+`make soak FIGURE=10` takes a million decisions: a long life of few and a short one of many, at once.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import os
 import time
 from datetime import datetime, timedelta
 from random import Random
+from typing import NamedTuple
 
+import pytest
 from sqlalchemy import func, select
 
 from engine.foresight.simulation import Passage
@@ -24,13 +26,24 @@ from tests.schedulers import Rival, dispatcher_of
 from tests.shop import put_in_force
 
 SEED = int(os.environ.get("YANSHU_TEST_SEED", "1"))
-PEOPLE = int(os.environ.get("YANSHU_CAPS_PEOPLE", "40"))
-DAYS = int(os.environ.get("YANSHU_CAPS_DAYS", "1"))
 RACE_PEOPLE = int(os.environ.get("YANSHU_RACE_PEOPLE", "40"))
 RACE_DAYS = int(os.environ.get("YANSHU_RACE_DAYS", "1"))
 RIVALS = 8
 GRID = timedelta(hours=int(os.environ.get("YANSHU_RACE_HOURS", "4")))
-DECISIONS = int(os.environ.get("YANSHU_CAPS_DECISIONS", "0"))
+
+
+class Life(NamedTuple):
+    """How many people live how many days in a shop, and how many decisions that must take at least."""
+
+    people: int
+    days: int
+    decisions: int
+
+
+LIVES = [
+    Life(*map(int, life.split("x")))
+    for life in os.environ.get("YANSHU_CAPS_LIVES", "40x1x500").split()
+]
 
 
 def peopled(store: Store, people: int) -> Catalog:
@@ -39,15 +52,17 @@ def peopled(store: Store, people: int) -> Catalog:
         return put_in_force(connection, files(people))
 
 
-def test_in_a_long_life_nothing_goes_in_quiet_hours_or_over_a_cap(store: Store) -> None:
+@pytest.mark.parametrize("life", LIVES, ids=lambda life: f"{life.people}x{life.days}")
+def test_in_a_long_life_nothing_goes_in_quiet_hours_or_over_a_cap(store: Store, life: Life) -> None:
     print("seed", SEED)
     began = time.monotonic()
-    catalog = peopled(store, PEOPLE)
-    life = Passage(store, catalog, SETTINGS, START, START + timedelta(days=DAYS))
-    life.run()
-    print(f"{life.decided} decisions at {life.moments} moments, {time.monotonic() - began:.0f} s")
-    nothing_is_broken(store, PEOPLE)
-    assert life.decided >= DECISIONS
+    catalog = peopled(store, life.people)
+    passage = Passage(store, catalog, SETTINGS, START, START + timedelta(days=life.days))
+    passage.run()
+    seconds = time.monotonic() - began
+    print(f"{passage.decided} decisions at {passage.moments} moments, {seconds:.0f} s")
+    nothing_is_broken(store, life.people)
+    assert passage.decided >= life.decisions
 
 
 def test_eight_that_take_the_lease_from_one_another_break_nothing_either(store: Store) -> None:
