@@ -29,7 +29,7 @@ SHOP = Path(__file__).parents[2] / "config"
 NOW = datetime(2026, 11, 7, 16, 0, tzinfo=UTC)  # midnight in Shanghai
 DAYS = {True: 3, False: 1}
 """On SQLite with Double 11's preview and the day after it; on PostgreSQL, where the same code runs in the same copy, less."""
-PEOPLE = 110
+PEOPLE = 80
 
 Sent = Mapping[tuple[date, str, str], int]
 
@@ -41,7 +41,7 @@ def files_of_the_shop(frequency: str = "max: 2, per: 5d") -> dict[str, str]:
         for path in (SHOP.parent / "templates").rglob("*.j2")
     }
     policy = files["policy.yaml"].replace("max: 3, per: 24h", frequency)
-    files["policy.yaml"] = policy + "\nvolume: [{channel: email, max: 40, per: 1d}]\n"
+    files["policy.yaml"] = policy + "\nvolume: [{channel: email, max: 30, per: 1d}]\n"
     return files
 
 
