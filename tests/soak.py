@@ -32,7 +32,7 @@ FIGURES = {
         {
             "YANSHU_RACE_RUNS": "1000",
             "YANSHU_RACE_ROUNDS": "100",
-            "YANSHU_RACE_WIDE": "5",
+            "YANSHU_RACE_WIDE": "4",
             "YANSHU_STOPS": "10",
         },
     ),

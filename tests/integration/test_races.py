@@ -183,9 +183,11 @@ def one_was_stopped(crew: Crew, store: Store, random: Random) -> bool:
         leader, epoch = dispatcher_of(connection)
     stopped = int(leader.removeprefix("s") or 0)
     os.kill(crew.pids[stopped], signal.SIGSTOP)
+    took_over = False
     try:
-        let_its_lease_end(store)
-        took_over = crew.has_answered(1 - stopped, 15 if WAITS else 3)
+        if None in batches_of(store).values():  # else it was stopped too late
+            let_its_lease_end(store)
+            took_over = crew.has_answered(1 - stopped, 15 if WAITS else 3)
         with store.read() as connection:
             took_over = took_over and dispatcher_of(connection)[1] > epoch
         before = batches_of(store)
