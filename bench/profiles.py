@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
-from bench.people import NOW, add_orders, lay_down
+from bench.people import NOW, add_orders, figures, lay_down
 from bench.postgres import database, server
 from bench.rows import Measured, Row
 from engine.customers.profile import refresh
@@ -79,7 +79,7 @@ def _measurements(kind: str) -> tuple[list[float], list[float], list[str]]:
     policy = load_policy({})
     full: list[float] = []
     some_of_all: list[float] = []
-    notes: list[str] = []
+    notes = figures(PEOPLE, BOUGHT)
 
     def refresh_of(ids: list[int] | None) -> Callable[[Connection], object]:
         return lambda connection: refresh(connection, policy, NOW, ids)
