@@ -229,10 +229,12 @@ def lay_down(store: Store, people: Sequence[Person]) -> None:
         refresh(connection, POLICY, NOW)
         connection.execute(delete(affinities))
         for person in people:
-            for each in person.affinities:
-                connection.execute(insert(affinities).values(**each, customer_id=person.profile["id"], orders=1, quantity=1, amount=1, clicks=0))  # fmt: skip
+            for each in person.affinities:  # of a thousand points in all
+                score = {"clicks": each["score"], "orders": 0, "quantity": 0, "amount": 0}
+                liked = {name: value for name, value in each.items() if name != "score"} | score
+                connection.execute(insert(affinities).values(**liked, customer_id=person.profile["id"]))  # fmt: skip
             mine = profiles.c.customer_id == person.profile["id"]
-            connection.execute(update(profiles).where(mine).values(**person.habits))
+            connection.execute(update(profiles).where(mine).values(**person.habits, category_points=1000, brand_points=1000))  # fmt: skip
         by_id = {person.profile["id"]: person for person in people}
         for row in connection.execute(select(profiles)).mappings():
             by_id[row["customer_id"]].profile.update(row)

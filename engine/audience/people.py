@@ -22,6 +22,7 @@ from sqlalchemy import (
 
 from engine.audience.asking import Asking, Predicate, Tally, any_row
 from engine.audience.attributes import number_at, text_at
+from engine.audience.liking import points, score
 from engine.audience.predicates import NUMBERS, moments, words
 from engine.audience.scope import Scope
 from engine.definitions.campaign import Channel
@@ -182,9 +183,9 @@ def cycle(arguments: Arguments) -> Predicate:
 def affinity(arguments: Arguments) -> Predicate:
     """How much of the customer's liking goes to a category or brand; without bounds: any of it."""
     kind = "category" if "category" in arguments else "brand"
-    score = func.coalesce(_of_affinity(kind, arguments[kind], affinities.c.score), 0)
+    found = score(kind, _of_affinity(kind, arguments[kind], points(affinities.c)))
     bounds = {name: arguments[name] for name in ("gte", "lte") if name in arguments} or {"gte": 1}
-    return and_(*[NUMBERS[name](score, bound) for name, bound in bounds.items()])
+    return and_(*[NUMBERS[name](found, bound) for name, bound in bounds.items()])
 
 
 def _of_affinity(kind: str, name: str, column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -200,11 +201,11 @@ def _of_affinity(kind: str, name: str, column: ColumnElement[Any]) -> ColumnElem
     )
 
 
-def affinity_scores(kind: str, name: str) -> Tally:
-    """The `score` of everybody who has one."""
+def liking(kind: str, name: str) -> Tally:
+    """The `points` of everybody who has some."""
     liked = affinities.alias()
     where = (liked.c.kind == kind, liked.c.name == name)
-    return Tally(liked.c.customer_id, liked, where, {"score": func.max(liked.c.score)})
+    return Tally(liked.c.customer_id, liked, where, {"points": func.max(points(liked.c))})
 
 
 def reachable(arguments: Arguments, scope: Scope) -> Predicate:

@@ -21,8 +21,9 @@ from sqlalchemy import (
 )
 
 from engine.audience.asking import Asking, Joins, Predicate
+from engine.audience.liking import score
 from engine.audience.orders import completed
-from engine.audience.people import affinity_scores
+from engine.audience.people import liking
 from engine.audience.scope import Cut, Scope
 from engine.definitions.segment import Top, Tree
 from engine.store.tables import customers, profiles
@@ -88,7 +89,7 @@ def _measure(arguments: Mapping[str, Any], asking: Asking) -> ColumnElement[Any]
     by, within = arguments["by"], arguments.get("within")
     if by == "affinity":
         kind = "category" if "category" in arguments else "brand"
-        return asking.number(affinity_scores(kind, arguments[kind]), "score")
+        return score(kind, asking.number(liking(kind, arguments[kind]), "points"))
     if within is not None:
         tally = completed(within, asking.scope)
         return asking.number(tally, "count" if by == "orders" else "sum")

@@ -2,8 +2,8 @@
 of a category again.
 
 A link whose `data-label` names a category counts as a click on it, once per message; scanners' clicks do not count. The
-score of a name is its share, in thousandths rounded down, of the customer's points of that kind: five for an order, one
-for a click.
+points of all names of a kind, five for an order and one for a click, go into the profile: a name's share in them is
+worked out where it is asked for (`audience.liking`), else one new order would change every row of its customer.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from sqlalchemy import (
     Column,
     Connection,
     Insert,
+    Integer,
     MetaData,
     Select,
     Table,
     and_,
     case,
+    cast,
     delete,
     exists,
     func,
@@ -31,10 +33,11 @@ from sqlalchemy import (
     update,
 )
 
+from engine.audience.liking import points
 from engine.customers.changes import writing
-from engine.customers.median import median_of, whole
+from engine.customers.median import median_of, total, whole
 from engine.customers.purchases import forget, gather, is_category, names, purchases
-from engine.customers.temporary import analyze, drop, fill, keyed, make
+from engine.customers.temporary import analyze, drop, fill, keyed, make_of
 from engine.store.tables import (
     Engagement,
     affinities,
@@ -45,9 +48,8 @@ from engine.store.tables import (
 )
 from engine.store.types import BigId, Moment, epoch_seconds
 
-ORDER_POINTS, CLICK_POINTS = 5, 1
 _KEY = ("customer_id", "kind", "name")
-_VALUES = ("orders", "quantity", "amount", "clicks", "score", "first_at", "last_at", "cycle_seconds")  # fmt: skip
+_VALUES = ("orders", "quantity", "amount", "clicks", "first_at", "last_at", "cycle_seconds")
 _PAIR = ("customer_id", "name_id")
 _FEW = 3  # so many orders have a median time between them that needs no sorting
 
@@ -73,8 +75,8 @@ _gaps = Table(
     Column("gap", BigId),  # seconds since the customer's order of this name before it
     prefixes=["TEMPORARY"],
 )  # fmt: skip
-_points = Table(
-    "points", _metadata,
+liked_points = Table(
+    "liked_points", MetaData(),
     Column("customer_id", BigId, primary_key=True, autoincrement=False),
     Column("categories", BigId), Column("brands", BigId),
     prefixes=["TEMPORARY"],
@@ -86,20 +88,19 @@ def refresh_affinities(
 ) -> None:
     """Write the affinities of the customers that `chosen` selects, or of all; with all, the cycles of categories too.
 
-    Their orders are in `counted` already.
+    Their orders are in `counted` already. Leaves `liked_points` behind.
     """
-    make(connection, *_metadata.tables.values())
     gather(connection, now, chosen, *_known_of_others(chosen))
-    fill(connection, _likes, _bought())
-    fill(connection, _clicked, _clicks(now, chosen))
+    make_of(connection, _likes, _bought())
+    make_of(connection, _clicked, _clicks(now, chosen))
     connection.execute(_add_clicks())
     fill(connection, _likes, _only_clicked())
     analyze(connection, _likes)
-    fill(connection, _gaps, _between_orders(of_all=chosen is None))
+    make_of(connection, _gaps, _between_orders(of_all=chosen is None))
     analyze(connection, _gaps)
     connection.execute(_set_cycles())
-    fill(connection, _points, _added_up())
-    connection.execute(_write(connection.dialect.name))
+    make_of(connection, liked_points, _added_up())
+    connection.execute(_write(connection.dialect.name, chosen))
     _remove_what_is_gone(connection, chosen)
     if chosen is None:
         _write_category_cycles(connection)
@@ -122,12 +123,12 @@ def _known_of_others(chosen: Select[Any] | None) -> tuple[Select[Any], ...]:
 def _bought() -> Select[Any]:
     """The times between two or three orders add up to that between the first and the last: with one or two of them the
     median is their mean."""
-    p, orders = purchases.c, func.count()
+    p, orders = purchases.c, cast(func.count(), Integer)  # sums of such are none of decimals
     first, last = func.min(p.placed_at), func.max(p.placed_at)
     mean = (epoch_seconds(last) - epoch_seconds(first)) // (orders - 1)
     return select(
-        p.customer_id, p.name_id, orders, whole(func.sum(p.quantity)), whole(func.sum(p.amount)),
-        first, last, literal(0, BigId), case((orders.between(2, _FEW), mean)),
+        p.customer_id, p.name_id, orders, total(p.quantity), total(p.amount),
+        first, last, literal(0, Integer), case((orders.between(2, _FEW), mean)),
     ).group_by(p.customer_id, p.name_id)  # fmt: skip
 
 
@@ -152,7 +153,7 @@ def _clicks(now: datetime, chosen: Select[Any] | None) -> Select[Any]:
     if chosen is not None:
         clicked = clicked.where(deliveries.c.customer_id.in_(chosen))
     c = clicked.subquery("clicked").c
-    return select(c.customer_id, c.id, func.count()).group_by(c.customer_id, c.id)
+    return select(c.customer_id, c.id, cast(func.count(), Integer)).group_by(c.customer_id, c.id)
 
 
 @cache
@@ -206,35 +207,31 @@ def _set_cycles() -> Any:
 @cache
 def _added_up() -> Select[Any]:
     likes = _likes.c
-    points = ORDER_POINTS * likes.orders + CLICK_POINTS * likes.clicks
-    categories = case((is_category(likes.name_id), points), else_=0)
-    return select(
-        likes.customer_id, whole(func.sum(categories)), whole(func.sum(points - categories))
-    ).group_by(likes.customer_id)
+    is_one = is_category(likes.name_id)
+    categories, brands = case((is_one, points(likes))), case((~is_one, points(likes)))
+    return select(likes.customer_id, whole(func.sum(categories)), whole(func.sum(brands))).group_by(
+        likes.customer_id
+    )
 
 
 @cache
 def _new() -> Select[Any]:
     """The affinities as they are to be, shaped as the table's columns."""
-    likes, sums = _likes.c, _points.c
-    points = ORDER_POINTS * likes.orders + CLICK_POINTS * likes.clicks
-    everything = case((is_category(likes.name_id), sums.categories), else_=sums.brands)
+    likes = _likes.c
     return (
         select(
             likes.customer_id, names.c.kind, names.c.name,
             likes.orders, likes.quantity, likes.amount, likes.clicks,
-            (1000 * points // everything).label("score"),
             likes.first_at, likes.last_at, likes.cycle_seconds,
         )
         .select_from(_likes)
-        .join(_points, sums.customer_id == likes.customer_id)
         .join(names, names.c.id == likes.name_id)
     )  # fmt: skip
 
 
 @cache
-def _write(dialect: str) -> Insert:
-    return writing(dialect, affinities, _KEY, _VALUES, _new())
+def _write(dialect: str, chosen: Select[Any] | None) -> Insert:
+    return writing(dialect, affinities, _KEY, _VALUES, _new(), among=chosen)
 
 
 def _remove_what_is_gone(connection: Connection, chosen: Select[Any] | None) -> None:

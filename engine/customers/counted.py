@@ -12,17 +12,16 @@ from sqlalchemy import Column, Connection, MetaData, Select, Table, select
 
 from engine.audience.money import worth
 from engine.audience.scope import COMPLETED
-from engine.customers.temporary import analyze, drop, fill, make
+from engine.customers.temporary import analyze, drop, keyed, make_of
 from engine.store.tables import orders
 from engine.store.types import BigId, Moment, epoch_seconds
 
 counted = Table(
     "counted_orders", MetaData(),
-    Column("customer_id", BigId, primary_key=True, autoincrement=False),
-    Column("placed_at", Moment, primary_key=True),
-    Column("order_id", BigId, primary_key=True, autoincrement=False),
+    Column("customer_id", BigId), Column("placed_at", Moment), Column("order_id", BigId),
     Column("epoch", BigId),  # `placed_at` in whole seconds
     Column("amount", BigId),  # in the shop's currency: orders in another one count with 0
+    keyed("customer_id", "placed_at", "order_id"),
     prefixes=["TEMPORARY"], sqlite_with_rowid=False,
 )  # fmt: skip
 
@@ -39,8 +38,7 @@ def counting(
     )
     if chosen is not None:
         found = found.where(o.customer_id.in_(chosen))
-    make(connection, counted)
-    fill(connection, counted, found.order_by(o.customer_id, o.placed_at, o.id))
+    make_of(connection, counted, found.order_by(o.customer_id, o.placed_at, o.id))
     analyze(connection, counted)
     yield
     drop(connection, counted)

@@ -33,7 +33,12 @@ from engine.store.tables import customers, orders, profiles
 from engine.store.types import Moment
 
 _SCORES = (5, 4, 3, 2)
-_HABITS = frozenset({"usual_hour", "usual_hour_confidence", "cycle_seconds", "province", "city"})
+_HABITS = frozenset(
+    {
+        "usual_hour", "usual_hour_confidence", "cycle_seconds", "province", "city",
+        "category_points", "brand_points",
+    }
+)  # fmt: skip
 COLUMNS = tuple(column for column in profiles.c if column.name not in _HABITS)
 """The columns of profiles in the order in which `evaluate` gives them."""
 
@@ -42,14 +47,14 @@ def evaluate(policy: Policy, now: datetime, chosen: Select[Any] | None = None) -
     """One row per customer (of the chosen, or of all), shaped as COLUMNS. Their orders are in `counted` already."""
     limits = bounds(policy.grading, now, policy.timezone)
     scored = _scored(_counted(limits), limits, policy)
-    valued = _valued(scored, policy)
+    valued, last = _valued(scored, policy), _last_orders()
     values: tuple[ColumnElement[Any], ...] = (
         customers.c.id,
         func.coalesce(valued.c.orders, 0),
         func.coalesce(valued.c.amount, 0),
         valued.c.first_order_at,
         valued.c.last_order_at,
-        _last_order_id(valued),
+        last.c.order_id,
         func.coalesce(valued.c.period_orders, 0),
         func.coalesce(valued.c.period_amount, 0),
         valued.c.r,
@@ -63,7 +68,9 @@ def evaluate(policy: Policy, now: datetime, chosen: Select[Any] | None = None) -
     )
     named = [value.label(column.name) for value, column in zip(values, COLUMNS, strict=True)]
     question = select(*named).select_from(
-        customers.outerjoin(valued, valued.c.customer_id == customers.c.id)
+        customers.outerjoin(valued, valued.c.customer_id == customers.c.id).outerjoin(
+            last, last.c.customer_id == customers.c.id
+        )
     )
     return question if chosen is None else question.where(customers.c.id.in_(chosen))
 
@@ -148,14 +155,19 @@ def _class(valued: Subquery, limits: Bounds, now: datetime) -> ColumnElement[str
     )
 
 
-def _last_order_id(valued: Subquery) -> ColumnElement[Any]:
-    """The order behind `last_order_at`; of several at the same moment the one that came in last."""
+def _last_orders() -> Subquery:
+    """The order behind each `last_order_at`; of several at the same moment the one that came in last. No lookup by
+    customer: PostgreSQL has no index there."""
+    o = counted.c
+    last = (
+        select(o.customer_id, func.max(o.placed_at).label("at"))
+        .group_by(o.customer_id)
+        .subquery("last")
+    )
+    there = and_(o.customer_id == last.c.customer_id, o.placed_at == last.c.at)
     return (
-        select(func.max(counted.c.order_id))
-        .where(
-            counted.c.customer_id == valued.c.customer_id,
-            counted.c.placed_at == valued.c.last_order_at,
-        )
-        .correlate(valued)
-        .scalar_subquery()
+        select(last.c.customer_id, func.max(o.order_id).label("order_id"))
+        .join_from(last, counted, there)
+        .group_by(last.c.customer_id)
+        .subquery("last_orders")
     )

@@ -33,12 +33,12 @@ from sqlalchemy import (
     update,
 )
 
-from engine.customers.affinity import refresh_affinities
+from engine.customers.affinity import liked_points, refresh_affinities
 from engine.customers.clock import DAY, shop_offset
 from engine.customers.counted import counted
 from engine.customers.median import median_of, whole
 from engine.customers.region import forget, place, placed
-from engine.customers.temporary import analyze, drop, fill, keyed, make
+from engine.customers.temporary import analyze, drop, keyed, make_of
 from engine.definitions.policy import Policy
 from engine.store.tables import profiles, zone_offsets
 from engine.store.types import BigId, epoch_seconds
@@ -87,18 +87,17 @@ def refresh_habits(
 
     Their orders are in `counted` already. The cycles of categories over all customers are written only with all.
     """
-    make(connection, *_metadata.tables.values())
     place(connection, policy.timezone, now, chosen)
     analyze(connection, placed)
-    fill(connection, _hourly, _orders_by_hour(policy.timezone))
+    make_of(connection, _hourly, _orders_by_hour(policy.timezone))
     analyze(connection, _hourly)
-    fill(connection, _runs, _best_runs())
-    fill(connection, _hours, _usual_hours())
-    fill(connection, _cycles, _order_cycles())
-    connection.execute(_write())
+    make_of(connection, _runs, _best_runs())
+    make_of(connection, _hours, _usual_hours())
+    make_of(connection, _cycles, _order_cycles())
     refresh_affinities(connection, now, chosen)
+    connection.execute(_write())
     forget(connection)
-    drop(connection, *_metadata.tables.values())
+    drop(connection, liked_points, *_metadata.tables.values())
 
 
 @cache
@@ -119,7 +118,7 @@ def _orders_by_hour(shop: str) -> Select[Any]:
     return select(
         one.c.customer_id,
         hour.label("hour"),
-        func.count(),
+        cast(func.count(), Integer),  # whose sums are none of PostgreSQL's decimals
         func.sum(one.c.since_midnight),
         func.max(one.c.timed),
     ).group_by(one.c.customer_id, hour)
@@ -197,14 +196,17 @@ def _order_cycles() -> CompoundSelect[Any]:
     """Between two or three orders the median is the mean: only more have to be sorted. How many there are, and when the
     first and last were, is in the profiles already."""
     p, o = profiles.c, counted.c
-    here = p.customer_id.in_(select(placed.c.customer_id))
+    here = placed.c.customer_id == p.customer_id  # looked up: a few of many profiles
     span = epoch_seconds(p.last_order_at) - epoch_seconds(p.first_order_at)
-    few = select(p.customer_id, (span // (p.orders - 1)).label("seconds")).where(
-        p.orders.in_((2, 3)), here
+    few = (
+        select(p.customer_id, (span // (p.orders - 1)).label("seconds"))
+        .join_from(placed, profiles, here)
+        .where(p.orders.in_((2, 3)))
     )
     before = func.lag(o.epoch).over(partition_by=p.customer_id, order_by=o.placed_at)
     gaps = (
         select(p.customer_id, (o.epoch - before).label("gap"), (p.orders - 1).label("many"))
+        .join_from(placed, profiles, here)
         .join(counted, o.customer_id == p.customer_id)
         .where(p.orders > 3)
         .subquery("gaps")
@@ -223,11 +225,14 @@ def _write() -> Any:
         "usual_hour": _hours.c.hour,
         "usual_hour_confidence": _hours.c.confidence,
         "cycle_seconds": _cycles.c.seconds,
+        "category_points": liked_points.c.categories,
+        "brand_points": liked_points.c.brands,
     }
     found = (
         select(placed.c.customer_id, *[column.label(name) for name, column in new.items()])
         .join(_hours, _hours.c.customer_id == placed.c.customer_id, isouter=True)
         .join(_cycles, _cycles.c.customer_id == placed.c.customer_id, isouter=True)
+        .join(liked_points, liked_points.c.customer_id == placed.c.customer_id, isouter=True)
         .subquery("found")
     )
     return (

@@ -32,7 +32,7 @@ from engine.customers.counted import counting
 from engine.customers.evaluation import COLUMNS, evaluate
 from engine.customers.habits import refresh_habits
 from engine.customers.tagging import refresh_tags
-from engine.customers.temporary import drop, make, sorters
+from engine.customers.temporary import drop, make_of, sorters
 from engine.customers.wake import leave_note
 from engine.definitions.policy import Policy
 from engine.store.session import Store
@@ -40,7 +40,7 @@ from engine.store.tables import customers, grade_changes, profiles, rate_states
 from engine.store.types import BigId, Moment
 
 _MARK = "profiles"
-_COMPUTED = "habits 1"  # what a refresh computes: a program that computes more has to do it anew
+_COMPUTED = "habits 2"  # what a refresh computes: a program that computes more has to do it anew
 
 _before = Table(
     "grades_before",
@@ -99,7 +99,6 @@ def _refresh(
     with choosing(connection, customer_ids) as chosen:
         _keep_others_out(connection, chosen)
         with counting(connection, policy.prices.currency, now, chosen):
-            make(connection, _before)
             _remember_grades(connection, chosen)
             written = _write(connection, policy, now, chosen)
             _note_changes(connection, now)
@@ -163,7 +162,7 @@ def _remember_grades(connection: Connection, chosen: Select[Any] | None) -> None
     question = select(profiles.c.customer_id, profiles.c.grade)
     if chosen is not None:
         question = question.where(profiles.c.customer_id.in_(chosen))
-    connection.execute(insert(_before).from_select(["customer_id", "grade"], question))
+    make_of(connection, _before, question)
 
 
 def _write(

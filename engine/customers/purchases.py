@@ -32,8 +32,8 @@ from sqlalchemy import (
 
 from engine.audience.scope import COMPLETED
 from engine.customers.counted import counted
-from engine.customers.median import whole
-from engine.customers.temporary import analyze, drop, fill, keyed, make
+from engine.customers.median import total
+from engine.customers.temporary import analyze, drop, keyed, make, make_of
 from engine.store.tables import order_items, orders, products
 from engine.store.types import BigId, Moment
 
@@ -75,15 +75,16 @@ def gather(
     connection: Connection, now: datetime, chosen: Select[Any] | None, *more: Select[Any]
 ) -> None:
     """Fill `names` and `purchases` from the items of `counted` orders; `more`: categories that have a number as well."""
-    make(connection, *_metadata.tables.values())
+    make(connection, names)
     for kind in KINDS:
         connection.execute(_known(kind, more if kind == "category" else ()))
-    fill(connection, _goods, _numbered_products())
-    fill(connection, _items, _bought(now, chosen))
+    make_of(connection, _goods, _numbered_products())
+    in_turn = chosen is None and connection.dialect.name == "sqlite"
+    make_of(connection, _items, _bought(now if in_turn else None))
     analyze(connection, _items)
     for kind in KINDS:
         connection.execute(_own(kind))
-    fill(connection, purchases, _grouped())
+    make_of(connection, purchases, _grouped())
     analyze(connection, purchases)
     drop(connection, _items)
 
@@ -136,14 +137,15 @@ def _numbered_products() -> Select[Any]:
     return query.select_from(joined)
 
 
-def _bought(now: datetime, chosen: Select[Any] | None) -> Select[Any]:
-    """The items. Of everybody's orders they are read as they lie in the table, from first to last; of some customers'
-    they are looked up."""
+def _bought(until_now: datetime | None) -> Select[Any]:
+    """The items. SQLite reads those of everybody's orders, up to now, as they lie in the table, from first to last; else
+    they are found by the orders that are counted."""
     o: Any
-    if chosen is None:
+    if until_now is not None:
         o, order_id = orders, orders.c.id
         # Not the bare column: SQLite would take its index, which nearly all orders meet, and jump about the table.
-        until = func.coalesce(orders.c.placed_at, literal(now, Moment())) <= literal(now, Moment())
+        now = literal(until_now, Moment())
+        until = func.coalesce(orders.c.placed_at, now) <= now
         which = [orders.c.status.in_(COMPLETED), until]
     else:
         o, order_id, which = counted, counted.c.order_id, []
@@ -177,4 +179,4 @@ def _grouped() -> Select[Any]:
 
     both = union_all(*[of(kind) for kind in KINDS]).subquery("both").c
     key = (both.customer_id, both.name_id, both.placed_at, both.order_id)
-    return select(*key, whole(func.sum(both.quantity)), whole(func.sum(both.amount))).group_by(*key)
+    return select(*key, total(both.quantity), total(both.amount)).group_by(*key)

@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 
 from engine.audience.home import zone_of_province
-from engine.customers.temporary import drop, make
+from engine.customers.temporary import drop, is_there, make, make_of
 from engine.definitions.regions import (
     city_spellings,
     province_spellings,
@@ -43,7 +43,7 @@ from engine.store.zones import ensure_zones
 
 _metadata = MetaData()
 placed = Table(
-    "placed", _metadata,
+    "placed", MetaData(),
     Column("customer_id", BigId, primary_key=True, autoincrement=False),
     Column("province", Text),
     Column("city", Text),
@@ -60,8 +60,9 @@ _provinces = Table(
 )  # fmt: skip
 _cities = Table(
     "known_cities", _metadata,
+    Column("beginning", Text, primary_key=True),
     Column("province", Text, primary_key=True), Column("name", Text, primary_key=True),
-    Column("full", Text), Column("beginning", Text),
+    Column("full", Text),
     prefixes=["TEMPORARY"],
 )  # fmt: skip
 _spellings = Table(
@@ -76,24 +77,25 @@ _BLANKS = ("\u3000", ",", "，")
 
 def place(connection: Connection, shop: str, now: datetime, chosen: Select[Any] | None) -> None:
     """Fill `placed` for the customers that `chosen` selects, or for all; `shop` is the shop's zone."""
-    make(connection, *_metadata.tables.values())
     _lay_down_names(connection)
     named = select(customers.c.timezone).distinct()
     if chosen is not None:
         named = named.where(customers.c.id.in_(chosen))
     there = {zone for zone in connection.execute(named).scalars() if zone}
     ensure_zones(connection, {*there, *zones(), shop})
-    connection.execute(insert(placed).from_select(
-        ["customer_id", "province", "city", "zone", "seconds"], _places(shop, now, chosen)
-    ))  # fmt: skip
+    make_of(connection, placed, _places(shop, now, chosen))
 
 
 def forget(connection: Connection) -> None:
-    """Drop what `place` made."""
-    drop(connection, *_metadata.tables.values())
+    """Drop what `place` made, but for the names."""
+    drop(connection, placed)
 
 
 def _lay_down_names(connection: Connection) -> None:
+    """Once for a connection: they never change, and were half of the work for a single customer on PostgreSQL."""
+    if is_there(connection, _spellings):
+        return
+    make(connection, _provinces, _cities, _spellings)
     for table, rows in zip((_provinces, _cities, _spellings), _rows_of_names(), strict=True):
         connection.execute(insert(table), rows)
 

@@ -338,18 +338,17 @@ class Profile(_Row, table=True):
     stage: str | None = _text(nullable=True)  # of the life cycle
     province: str | None = _text(nullable=True)  # as given, else read from the address
     city: str | None = _text(nullable=True)
+    category_points: int | None = _number(nullable=True)  # of all affinities of that kind
+    brand_points: int | None = _number(nullable=True)
     evaluated_at: datetime = _moment()
 
 
 class Affinity(_Row, table=True):
-    """What a customer's completed orders and clicks say of one category or brand. `score`: 0 to 1000, the share of this
-    name in all of the customer's."""
+    """What a customer's completed orders and clicks say of one category or brand. The score is no column: one order
+    would change that of every name. It is worked out where it is asked for, with the points of all in the profile."""
 
     __tablename__ = "affinities"
-    __table_args__ = (
-        Index("ix_affinities_name", "kind", "name", "score"),
-        Index("ix_affinities_last", "kind", "name", "last_at"),
-    )
+    __table_args__ = (Index("ix_affinities_last", "kind", "name", "last_at"),)
     customer_id: int = _parent("customers.id", primary_key=True)
     kind: str = _text(primary_key=True)  # category | brand
     name: str = _text(primary_key=True)
@@ -357,7 +356,6 @@ class Affinity(_Row, table=True):
     quantity: int = _number()
     amount: int = _number()
     clicks: int = _number()
-    score: int = _number()
     first_at: datetime | None = _moment(nullable=True)
     last_at: datetime | None = _moment(nullable=True)
     cycle_seconds: int | None = _number(nullable=True)  # median time between two of these orders

@@ -11,9 +11,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import case, delete, insert, select, update
 
 from engine.audience.home import known_zone
+from engine.audience.liking import points, score
 from engine.clock import from_local
 from engine.customers.profile import refresh
 from engine.definitions.policy import Policy
@@ -37,6 +38,12 @@ SHOP = "Asia/Shanghai"
 POLICY = Policy(timezone=SHOP, unknown_consent={})
 NOW = datetime(2026, 11, 9, 4, tzinfo=UTC)
 COMPLETED = ("paid", "shipped", "arrived", "received")
+SCORE = case(
+    *[
+        (affinities.c.kind == kind, score(kind, points(affinities.c)))
+        for kind in ("category", "brand")
+    ]
+).label("score")
 Hour = tuple[int | None, int | None]
 
 
@@ -265,7 +272,22 @@ def as_kept(store: Store) -> tuple[dict[int, Any], dict[Any, Any], dict[str, Any
                 select(p.customer_id, p.usual_hour, p.usual_hour_confidence, p.cycle_seconds)
             )
         }
-        likes = {tuple(row[:3]): tuple(row[3:]) for row in connection.execute(select(affinities))}
+        a = affinities.c
+        shown = select(
+            a.customer_id,
+            a.kind,
+            a.name,
+            a.orders,
+            a.quantity,
+            a.amount,
+            a.clicks,
+            SCORE,
+            a.first_at,
+            a.last_at,
+            a.cycle_seconds,
+        )
+        of_profile = shown.join(profiles, p.customer_id == a.customer_id)
+        likes = {tuple(row[:3]): tuple(row[3:]) for row in connection.execute(of_profile)}
         cycles = {row[0]: tuple(row[1:]) for row in connection.execute(select(category_cycles))}
     return habits, likes, cycles
 
@@ -281,21 +303,46 @@ def test_habits_agree_with_a_calculation_by_hand(store: Store, seed: int) -> Non
     assert as_kept(store) == by_hand(store)
 
 
+def change_at_random(connection: Any, rng: random.Random, number: int) -> list[int]:
+    """One thing of each kind that changes what counts; whom it is about."""
+    people = connection.execute(select(customers.c.id)).scalars().all()
+    there = connection.execute(select(orders.c.id, orders.c.customer_id)).all()
+    owner = {row.id: row.customer_id for row in there}
+    new, again, moved, emptied, filled, later = (rng.choice(people), *rng.sample(sorted(owner), 5))
+    order = add_order(connection, new, f"new{number}", NOW - timedelta(hours=rng.randrange(9_000)))
+    rows = [(order, 9), (order, 8), (filled, 9)]
+    connection.execute(insert(order_items), [
+        {"order_id": of, "position": at_, "sku": rng.choice(["s1", "s2", "x"]), "category": rng.choice([None, "new", "k1"]), "quantity": 1}
+        for of, at_ in rows if connection.execute(select(order_items.c.id).filter_by(order_id=of, position=at_)).first() is None
+    ])  # fmt: skip
+    for one, values in (
+        (again, {"status": rng.choice(["received", "refunded"]), "amount": rng.randrange(90_000)}),
+        (moved, {"customer_id": new}),
+        (later, {"placed_at": NOW + timedelta(days=rng.randrange(-400, 2))}),
+    ):
+        connection.execute(update(orders).where(orders.c.id == one).values(**values))
+    connection.execute(delete(order_items).where(order_items.c.order_id == emptied))
+    return [new, *(owner[one] for one in (again, moved, emptied, filled, later))]
+
+
+def all_that_is_computed(connection: Any) -> tuple[set[Any], set[Any]]:
+    columns = [column for column in profiles.c if column.name != "evaluated_at"]
+    return set(connection.execute(select(*columns))), set(connection.execute(select(affinities)))
+
+
 def test_a_refresh_of_some_leaves_what_a_refresh_of_all_would(store: Store) -> None:
     lay_down_a_shop(store, 3)
+    rng = random.Random(3)
     with store.write() as connection:
         refresh(connection, POLICY, NOW)
-        few = connection.execute(select(customers.c.id).limit(9)).scalars().all()
-        mine = select(orders.c.id).where(orders.c.customer_id.in_(few[:4]))
-        connection.execute(delete(order_items).where(order_items.c.order_id.in_(mine)))
-        connection.execute(
-            update(orders).where(orders.c.customer_id.in_(few[4:])).values(status="closed")
-        )
-        refresh(connection, POLICY, NOW, few)
+        for number in range(5):
+            refresh(connection, POLICY, NOW, change_at_random(connection, rng, number))
+        some = all_that_is_computed(connection)
     habits, likes, _ = by_hand(store)
     assert as_kept(store)[:2] == (habits, likes)
     with store.write() as connection:
-        refresh(connection, POLICY, NOW)
+        assert refresh(connection, POLICY, NOW) == 0
+        assert all_that_is_computed(connection) == some
     assert as_kept(store) == by_hand(store)
 
 
@@ -331,17 +378,14 @@ def test_clicks_on_a_category_count_once_a_message_and_not_a_scanners(store: Sto
         click(connection, reader, "tea", 4, scanner="too fast")
         refresh(connection, POLICY, NOW)
         a = affinities.c
-        rows = connection.execute(
-            select(a.customer_id, a.name, a.orders, a.clicks, a.score).order_by(
-                a.customer_id, a.name
-            )
-        ).all()
+        shown = (
+            select(a.customer_id, a.name, a.orders, a.clicks, SCORE)
+            .join(profiles, profiles.c.customer_id == a.customer_id)
+            .order_by(a.customer_id, a.name)
+        )
+        rows = connection.execute(shown).all()
         refresh(connection, POLICY, NOW, [buyer, reader])
-        again = connection.execute(
-            select(a.customer_id, a.name, a.orders, a.clicks, a.score).order_by(
-                a.customer_id, a.name
-            )
-        ).all()
+        again = connection.execute(shown).all()
     expected = [(buyer, "coffee", 1, 0, 833), (buyer, "tea", 0, 1, 166), (reader, "coffee", 0, 1, 1000)]  # fmt: skip
     assert [tuple(row) for row in rows] == expected
     assert again == rows
