@@ -37,8 +37,9 @@ LISTEN_SECONDS = 0.5
 """How often the note of pushes is asked for: one row by its key."""
 PAUSE_SECONDS = 0.1
 REST_SECONDS = 0.5
-"""Between two looks of the dispatcher that found nothing: while workers have something in hand, and while not, at most:
-where it can be told that somebody wrote something, the next look comes at once."""
+WATCHFUL_REST_SECONDS = 1.0
+"""Between two looks of the dispatcher that found nothing: while workers have something in hand, and while not; the last one
+at most, where it can be told that somebody wrote something."""
 IDLE_AHEAD = timedelta(seconds=60)
 """`--until-idle` waits this long for what was due when it began: a rate or a relay that is away puts it off by moments."""
 
@@ -100,7 +101,7 @@ def _dispatch(
 
 
 def _rest(ended: threading.Event, watch: Watch) -> None:
-    until = time.monotonic() + REST_SECONDS
+    until = time.monotonic() + (WATCHFUL_REST_SECONDS if watch.tells else REST_SECONDS)
     while time.monotonic() < until and not ended.wait(PAUSE_SECONDS) and not watch.has_changed():
         pass
 

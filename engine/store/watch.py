@@ -16,6 +16,11 @@ class Watch:
         self._connection: Any = store.engine.raw_connection() if store.is_sqlite else None
         self._version = 0
 
+    @property
+    def tells(self) -> bool:
+        """Whether it ever says so."""
+        return self._connection is not None
+
     def __enter__(self) -> Watch:
         return self
 
