@@ -102,7 +102,11 @@ def _from_epoch_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
 
 
 class random_public_id(FunctionElement[str]):
-    """SQL: a fresh public id (80 random bits, 20 hex characters) for each row of an INSERT … SELECT."""
+    """SQL: a fresh public id (80 random bits, 20 hex characters) for each row of an INSERT … SELECT.
+
+    All rows of one statement share the first 24 bits: they lie together in the index of ids. With ids that share nothing
+    each of the hundred statements of a million rows wrote nearly every page of that index again.
+    """
 
     type = Text()
     inherit_cache = True
@@ -111,12 +115,13 @@ class random_public_id(FunctionElement[str]):
 
 @compiles(random_public_id, "sqlite")
 def _public_id_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
-    return "lower(hex(randomblob(10)))"
+    return "((SELECT lower(hex(randomblob(3)))) || lower(hex(randomblob(7))))"
 
 
 @compiles(random_public_id, "postgresql")
 def _public_id_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
-    return "substr(md5(gen_random_uuid()::text), 1, 20)"
+    of_statement = "(SELECT substr(md5(gen_random_uuid()::text), 1, 6))"
+    return f"({of_statement} || substr(md5(gen_random_uuid()::text), 1, 14))"
 
 
 class database_now(FunctionElement[float]):
