@@ -23,8 +23,9 @@ import psutil
 from sqlalchemy import func, select
 
 from bench.rows import Measured, Row
+from engine.store.run_rows import has_open_rows
 from engine.store.session import Store
-from engine.store.tables import OPEN_STATES, deliveries, leases, runs
+from engine.store.tables import deliveries, leases, runs
 
 MESSAGES = int(os.environ.get("BENCH_MESSAGES", "20000"))
 REPETITIONS = int(os.environ.get("BENCH_REPETITIONS", "3"))
@@ -205,11 +206,8 @@ def workers_ready(store: Store) -> int:
 
 def _all_sent(store: Store) -> bool:
     """Asked twenty times a second beside what is measured: while something is open, one step into an index."""
-    opened = select(deliveries.c.id).where(
-        deliveries.c.run_id == runs.c.id, deliveries.c.state.in_(OPEN_STATES)
-    )
     with store.read() as connection:
-        if connection.execute(select(runs.c.id).where(opened.exists())).first():
+        if connection.execute(select(runs.c.id).where(has_open_rows())).first():
             return False
         query = select(func.count()).where(deliveries.c.state == "sent")
         return int(connection.execute(query).scalar_one()) >= MESSAGES

@@ -17,7 +17,6 @@ from engine.channels.smtp import SmtpConnection
 from engine.clock import Clock
 from engine.delivery import leases
 from engine.delivery.dispatch import Dispatcher, next_look
-from engine.delivery.in_hand import IN_HAND
 from engine.delivery.letters import Writer, message_host
 from engine.delivery.pace import MOST, Pace
 from engine.delivery.send import Sender
@@ -26,6 +25,7 @@ from engine.gate.outlets import outlets
 from engine.planning.look import look
 from engine.settings import Settings
 from engine.store.catalog import CatalogReader
+from engine.store.run_rows import IN_HAND
 from engine.store.session import Store, waits_out_an_outage
 from engine.store.tables import State, deliveries
 from engine.store.tables import leases as lease_rows

@@ -20,10 +20,10 @@ from sqlalchemy import func, select
 
 from engine.clock import Clock
 from engine.delivery.dispatch import Dispatcher, next_look
-from engine.delivery.in_hand import IN_HAND
 from engine.gate.outlets import outlets
 from engine.planning.series import any_ended
 from engine.settings import Settings
+from engine.store.run_rows import IN_HAND
 from engine.store.session import Store, waits_out_an_outage
 from engine.store.tables import State, deliveries
 from engine.store.watch import Watch

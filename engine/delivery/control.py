@@ -19,12 +19,13 @@ from sqlalchemy import (
 )
 
 from engine.delivery.backlog import Backlog, Way, look_at, treat
-from engine.delivery.in_hand import BACK_TO_PLANNED, IN_HAND
+from engine.delivery.in_hand import BACK_TO_PLANNED
 from engine.delivery.leases import wait_for_admission
 from engine.delivery.targets import Target, parse_target
 from engine.errors import UsageError, YanshuError
 from engine.planning.series import revive
 from engine.store.among import among
+from engine.store.run_rows import IN_HAND
 from engine.store.session import Store, insert_ignoring
 from engine.store.tables import State, audit, deliveries, pauses, runs
 from engine.store.types import Moment

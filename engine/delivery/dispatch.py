@@ -19,7 +19,6 @@ from sqlalchemy import Connection, Integer, bindparam, func, select
 from engine.definitions.campaign import Channel
 from engine.delivery import leases
 from engine.delivery.admission import Part, parts, write
-from engine.delivery.in_hand import IN_HAND
 from engine.delivery.pace import Pace
 from engine.delivery.pauses import Held, held
 from engine.delivery.recover import ENQUEUE_AGAIN_AFTER, recover
@@ -29,6 +28,7 @@ from engine.gate.outlets import Outlets
 from engine.gate.traffic import Traffic
 from engine.planning.series import any_ended, go_on
 from engine.store.catalog import Catalog, CatalogReader
+from engine.store.run_rows import IN_HAND, PLANNED
 from engine.store.session import Store
 from engine.store.tables import State, deliveries, runs
 
@@ -247,7 +247,7 @@ def next_look(connection: Connection, *, due_by: datetime) -> datetime | None:
         select(func.min(deliveries.c.next_at))
         .join(runs, runs.c.id == deliveries.c.run_id)
         .where(
-            deliveries.c.state == "planned",
+            PLANNED,
             deliveries.c.due_at <= due_by,
             runs.c.state == "open",
             held(connection).allows_run(),

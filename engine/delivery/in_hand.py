@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from engine.store.tables import State, deliveries
+from engine.store.tables import State
 
-IN_HAND = deliveries.c.batch.is_not(None)
-"""Queued or sending: the few rows that the index of batches holds, however large the table."""
 BACK_TO_PLANNED: Mapping[str, Any] = {
     "state": State.PLANNED.value,
     "batch": None,

@@ -22,6 +22,7 @@ from engine.customers.consent import suppress
 from engine.delivery.in_hand import BACK_TO_PLANNED
 from engine.delivery.results import End, Result
 from engine.store.recordset import encode_ids, encode_moment, encode_rows, recordset, statement
+from engine.store.run_rows import IN_HAND
 from engine.store.session import Store, insert_ignoring, waits_out_an_outage
 from engine.store.tables import Engagement, State, attempts, deliveries, engagements, runs
 
@@ -184,7 +185,7 @@ def block_run(connection: Connection, run_id: int, reason: str) -> None:
     )
     connection.execute(
         update(deliveries)
-        .where(deliveries.c.run_id == run_id, deliveries.c.state == State.QUEUED)
+        .where(IN_HAND, deliveries.c.run_id == run_id, deliveries.c.state == State.QUEUED)
         .values(**BACK_TO_PLANNED, reason="run blocked")
     )
 

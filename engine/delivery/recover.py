@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select, update
 
-from engine.delivery.in_hand import BACK_TO_PLANNED, IN_HAND
+from engine.delivery.in_hand import BACK_TO_PLANNED
 from engine.delivery.leases import living_workers
 from engine.delivery.ledger import record
 from engine.delivery.results import End, Result, Sent
 from engine.store.catalog import Catalog
+from engine.store.run_rows import IN_HAND
 from engine.store.tables import State, deliveries
 
 ENQUEUE_AGAIN_AFTER = timedelta(seconds=20)

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, select, update
 from engine.channels.base import Envelope, Outcome, Refused
 from engine.clock import Clock
 from engine.customers.permission import newly_refused
-from engine.delivery.in_hand import BACK_TO_PLANNED, IN_HAND
+from engine.delivery.in_hand import BACK_TO_PLANNED
 from engine.delivery.lanes import IDLE_SECONDS, WINDOW, Batch, Job, Lane
 from engine.delivery.leases import beat, retire
 from engine.delivery.ledger import Ledger, PutOff
@@ -29,6 +29,7 @@ from engine.delivery.results import Result, Sent, judge, relay_away_for
 from engine.delivery.window import Window
 from engine.gate.series import no_longer_wanted
 from engine.store.catalog import CatalogReader
+from engine.store.run_rows import IN_HAND
 from engine.store.session import Store, waits_out_an_outage
 from engine.store.tables import State, deliveries
 

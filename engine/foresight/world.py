@@ -15,8 +15,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, delete, event, func, insert, select, update
 
-from engine.delivery.in_hand import IN_HAND
 from engine.errors import StoreError
+from engine.store.run_rows import IN_HAND
 from engine.store.session import Store
 from engine.store.tables import State, attempts, audit, decisions, deliveries, leases, metadata
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from engine.pages.terminal import local, plain, table
+from engine.store.run_rows import count_by_run
 from engine.store.tables import OPEN_STATES, State, deliveries, pauses, runs
 
 _SHOWN_FINISHED = 20  # finished runs in the text; the JSON has all
@@ -151,10 +152,7 @@ def status(connection: Connection, now: datetime) -> Status:
 
 def _runs(connection: Connection) -> tuple[RunStatus, ...]:
     counts: dict[int, dict[str, int]] = {}
-    grouped = select(deliveries.c.run_id, deliveries.c.state, func.count()).group_by(
-        deliveries.c.run_id, deliveries.c.state
-    )
-    for run_id, state, count in connection.execute(grouped):
+    for (run_id, state), count in count_by_run(connection).items():
         counts.setdefault(run_id, _zeroes())[state] = count
     later = _later_steps(connection)
     return tuple(

@@ -13,8 +13,9 @@ from engine.definitions.policy import Policy
 from engine.planning.occurrences import Occurrence
 from engine.store.among import among
 from engine.store.catalog import Version
+from engine.store.run_rows import has_open_rows
 from engine.store.session import insert_ignoring
-from engine.store.tables import OPEN_STATES, deliveries, runs
+from engine.store.tables import runs
 from engine.store.types import Moment
 
 _EPOCH = date(1970, 1, 1)
@@ -26,15 +27,12 @@ def close_finished(connection: Connection, now: datetime) -> None:
     Each is locked before it is asked: who fills a run holds its lock, and on PostgreSQL a statement that waited for a
     lock would still see the deliveries of before. One that somebody fills is left to the next look.
     """
-    opened = select(deliveries.c.id).where(
-        deliveries.c.run_id == runs.c.id, deliveries.c.state.in_(OPEN_STATES)
-    )
     ended = (
         runs.c.state == "open",
         runs.c.expanded_at.is_not(None),
         runs.c.starts_at <= now,
         runs.c.expanded_at >= runs.c.starts_at,
-        ~opened.exists(),
+        ~has_open_rows(),
     )
     candidates = select(runs.c.id).where(*ended).with_for_update(skip_locked=True, key_share=True)
     ids = connection.execute(candidates).scalars().all()
