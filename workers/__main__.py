@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from engine.clock import Clock
 from engine.errors import EXIT_FINE, ConfigurationError, YanshuError
-from engine.imports import rarely_collect
+from engine.imports import rarely_collect, without_plugins
 from workers.logs import configure
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=0)
     options = parser.parse_args()
     rarely_collect()
+    without_plugins()
     configure()
     from engine.settings import find_project, load_settings
 

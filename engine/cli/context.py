@@ -106,9 +106,11 @@ class Session:
 
     def open_store(self) -> Store:
         """The project's database as it is: not checked, not migrated."""
+        from engine.imports import all_is_loaded
         from engine.store.session import Store
 
         if self._store is None:
+            all_is_loaded()
             self._store = Store(self.settings.database)
         return self._store
 

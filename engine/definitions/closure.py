@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 
 from jinja2 import Environment, TemplateSyntaxError, nodes
 
@@ -45,18 +46,29 @@ def _targets(folder: str, text: str, files: Mapping[str, str]) -> Iterator[str]:
 
     A name that is computed can be any file of the folder, and so can all in a template that does not parse.
     """
+    names = _named(text)
+    if names is None:
+        yield from (path for path in files if path.startswith(folder))
+    else:
+        yield from (folder + name for name in names)
+
+
+@lru_cache(maxsize=1024)
+def _named(text: str) -> tuple[str, ...] | None:
+    """The names in a template, None if it can be any. Remembered: a layout is pulled in by most templates, and a template
+    by several definitions."""
     try:
         tree = _ENVIRONMENT.parse(text) if "{%" in text else nodes.Template([])
     except TemplateSyntaxError:
-        yield from (path for path in files if path.startswith(folder))
-        return
+        return None
     kinds = (nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)
+    found: list[str] = []
     for node in tree.find_all(kinds):
         names = _constants(node.template)  # type: ignore[attr-defined]  # all four have it, their common root has not
         if names is None:
-            yield from (path for path in files if path.startswith(folder))
-        else:
-            yield from (folder + name for name in names)
+            return None
+        found += names
+    return tuple(found)
 
 
 def _constants(node: nodes.Expr) -> list[str] | None:

@@ -45,6 +45,26 @@ def test_putting_files_in_force_needs_no_requests_and_no_inliner_before_it_compi
     assert loaded("import engine.foresight.apply", NEVER | UNTIL_COMPILING) == set()
 
 
+def test_putting_in_force_what_is_in_force_loads_no_inliner_and_looks_for_no_plugins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "yanshu.toml").write_text("")
+    monkeypatch.setenv("YANSHU_PROJECT", str(tmp_path))
+    monkeypatch.delenv("PYDANTIC_DISABLE_PLUGINS", raising=False)
+    apply = """
+import gc
+from engine.cli import main
+sys.argv = ["yanshu", "apply", "--yes"]
+assert main() == 0
+from pydantic.plugin import _loader
+assert _loader._plugins is None
+assert gc.get_freeze_count() > 100_000 and gc.get_threshold()[0] < 100_000
+"""
+    assert loaded(apply, {"alembic"}) == {"alembic"}  # the first command makes the tables
+    heavy = NEVER | UNTIL_COMPILING | {"structlog", "rich", "pygments", "redis", "phonenumbers"}
+    assert loaded(apply, heavy | {"httpx", "holidays", "psycopg"}) == set()
+
+
 @pytest.mark.parametrize("role", ["scheduler", "web.server", "supervisor"])
 def test_a_process_of_the_daemon_loads_what_it_uses(role: str) -> None:
     heavy = NEVER | UNTIL_COMPILING | {"httpx", "phonenumbers"}
