@@ -108,7 +108,7 @@ def _sentences(sending: Sendings, plan: Plan) -> list[str]:
     ]
     lines += [_later(step) for step in sending.later]
     if sending.already:
-        lines.append(f"    {sending.already} of them have it planned or sent already")
+        lines.append(f"    {sending.already} have it planned or sent already")
     course = course_of(plan.future, sending)
     if course is None or plan.future is None or not course.due:
         left_out = sorted(sending.left_out.items())
