@@ -20,6 +20,7 @@ from sqlalchemy import (
     MetaData,
     Select,
     Table,
+    Text,
     and_,
     case,
     cast,
@@ -35,6 +36,7 @@ from sqlalchemy import (
 
 from engine.audience.liking import points
 from engine.customers.changes import writing
+from engine.customers.kept import has_times
 from engine.customers.median import median_of, total, whole
 from engine.customers.purchases import forget, gather, is_category, names, purchases
 from engine.customers.temporary import analyze, drop, fill, keyed, make_of
@@ -75,6 +77,11 @@ _gaps = Table(
     Column("gap", BigId),  # seconds since the customer's order of this name before it
     prefixes=["TEMPORARY"],
 )  # fmt: skip
+_untimed = Table(
+    "untimed", MetaData(),
+    Column("customer_id", BigId), Column("name_id", BigId),
+    prefixes=["TEMPORARY"],
+)  # fmt: skip
 liked_points = Table(
     "liked_points", MetaData(),
     Column("customer_id", BigId, primary_key=True, autoincrement=False),
@@ -84,11 +91,16 @@ liked_points = Table(
 
 
 def refresh_affinities(
-    connection: Connection, now: datetime, chosen: Select[Any] | None = None
+    connection: Connection,
+    now: datetime,
+    chosen: Select[Any] | None = None,
+    *,
+    is_forgotten: bool,
 ) -> None:
     """Write the affinities of the customers that `chosen` selects, or of all; with all, the cycles of categories too.
 
-    Their orders are in `counted` already. Leaves `liked_points` behind.
+    Their orders are in `counted` already. Leaves `liked_points` behind. `is_forgotten`: somebody's kept times were taken
+    away.
     """
     gather(connection, now, chosen, *_known_of_others(chosen))
     make_of(connection, _likes, _bought())
@@ -100,8 +112,11 @@ def refresh_affinities(
     analyze(connection, _gaps)
     connection.execute(_set_cycles())
     make_of(connection, liked_points, _added_up())
-    connection.execute(_write(connection.dialect.name, chosen))
+    statement = _write(connection.dialect.name, chosen)
+    written = connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
     _remove_what_is_gone(connection, chosen)
+    if written or is_forgotten:
+        _keep_times(connection)
     if chosen is None:
         _write_category_cycles(connection)
     forget(connection)
@@ -222,7 +237,7 @@ def _new() -> Select[Any]:
         select(
             likes.customer_id, names.c.kind, names.c.name,
             likes.orders, likes.quantity, likes.amount, likes.clicks,
-            likes.first_at, likes.last_at, likes.cycle_seconds,
+            likes.first_at, likes.last_at, likes.cycle_seconds, literal(None, Text).label("times"),
         )
         .select_from(_likes)
         .join(names, names.c.id == likes.name_id)
@@ -231,7 +246,50 @@ def _new() -> Select[Any]:
 
 @cache
 def _write(dialect: str, chosen: Select[Any] | None) -> Insert:
-    return writing(dialect, affinities, _KEY, _VALUES, _new(), among=chosen)
+    new = _new()
+    return writing(dialect, affinities, _KEY, _VALUES, new, besides=("times",), among=chosen)
+
+
+def _keep_times(connection: Connection) -> None:
+    """Lay down the times of orders that are not kept: of new rows, of those that were written, and where they were taken
+    away."""
+    make_of(connection, _untimed, _without_times())
+    if connection.execute(select(_untimed.c.name_id).limit(1)).first() is not None:
+        analyze(connection, _untimed)
+        connection.execute(_lay_down_times())
+    drop(connection, _untimed)
+
+
+@cache
+def _without_times() -> Select[Any]:
+    likes, a = _likes.c, affinities.c
+    same = and_(a.customer_id == likes.customer_id, a.kind == names.c.kind, a.name == names.c.name)
+    return (
+        select(likes.customer_id, likes.name_id)
+        .select_from(_likes)
+        .join(names, names.c.id == likes.name_id)
+        .join(affinities, same)
+        .where(has_times(likes), a.times.is_(None))
+    )
+
+
+@cache
+def _lay_down_times() -> Any:
+    p, u, a = purchases.c, _untimed.c, affinities.c
+    times = func.aggregate_strings(cast(epoch_seconds(p.placed_at), Text), ",")
+    spelt = (
+        select(u.customer_id, u.name_id, times.label("times"))
+        .join_from(_untimed, purchases, and_(*[u[key] == p[key] for key in _PAIR]))
+        .group_by(u.customer_id, u.name_id)
+        .subquery("spelt")
+    )
+    named = (
+        select(spelt.c.customer_id, names.c.kind, names.c.name, spelt.c.times)
+        .join_from(spelt, names, names.c.id == spelt.c.name_id)
+        .subquery("named")
+    )
+    same = [a[key] == named.c[key] for key in _KEY]
+    return update(affinities).values(times=named.c.times).where(*same)
 
 
 def _remove_what_is_gone(connection: Connection, chosen: Select[Any] | None) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Column, Connection, MetaData, Select, Table, insert, select
+from sqlalchemy import Column, Connection, MetaData, Select, Table, select
 
 from engine.customers.temporary import analyze, drop, make
+from engine.customers.upsert import Upsert
 from engine.store.types import BigId
 
 _chosen = Table(
@@ -18,6 +19,7 @@ _chosen = Table(
 )  # fmt: skip
 
 _IDS = select(_chosen.c.id)
+_UPSERT = Upsert(_chosen, ["id"], ["id"])
 
 
 @contextmanager
@@ -27,9 +29,7 @@ def choosing(connection: Connection, ids: Sequence[int] | None) -> Iterator[Sele
         yield None
         return
     make(connection, _chosen)
-    wanted = [{"id": number} for number in sorted(set(ids))]
-    if wanted:
-        connection.execute(insert(_chosen), wanted)
+    _UPSERT.run(connection, [(number,) for number in sorted(set(ids))])
     analyze(connection, _chosen)
     yield _IDS
     drop(connection, _chosen)

@@ -25,9 +25,12 @@ from sqlalchemy import (
 )
 
 from engine.audience.money import as_ratio
+from engine.audience.scope import COMPLETED
 from engine.customers.counted import counted
 from engine.customers.grading import Bounds, bounds
+from engine.customers.kept import fingerprint
 from engine.customers.stages import stage
+from engine.customers.tally import tallies
 from engine.definitions.policy import Policy
 from engine.store.tables import customers, orders, profiles
 from engine.store.types import Moment
@@ -43,11 +46,15 @@ COLUMNS = tuple(column for column in profiles.c if column.name not in _HABITS)
 """The columns of profiles in the order in which `evaluate` gives them."""
 
 
-def evaluate(policy: Policy, now: datetime, chosen: Select[Any] | None = None) -> Select[Any]:
-    """One row per customer (of the chosen, or of all), shaped as COLUMNS. Their orders are in `counted` already."""
+def evaluate(
+    policy: Policy, now: datetime, chosen: Select[Any] | None = None, *, tallied: bool = False
+) -> Select[Any]:
+    """One row per customer (of the chosen, or of all), shaped as COLUMNS. Their orders are in `counted` already, or
+    added up in `tallies`."""
     limits = bounds(policy.grading, now, policy.timezone)
-    scored = _scored(_counted(limits), limits, policy)
-    valued, last = _valued(scored, policy), _last_orders()
+    counts = _tallied() if tallied else _counted(limits)
+    scored = _scored(counts, limits, policy)
+    valued, last = _valued(scored, policy), _last_tallied() if tallied else _last_orders()
     values: tuple[ColumnElement[Any], ...] = (
         customers.c.id,
         func.coalesce(valued.c.orders, 0),
@@ -64,6 +71,8 @@ def evaluate(policy: Policy, now: datetime, chosen: Select[Any] | None = None) -
         _grade(valued, policy),
         _class(valued, limits, now),
         stage(valued.c.orders, valued.c.last_order_at, policy, now),
+        func.coalesce(valued.c.counted_to, 0),
+        func.coalesce(valued.c.counted_sum, 0),
         literal(now, Moment()),
     )
     named = [value.label(column.name) for value, column in zip(values, COLUMNS, strict=True)]
@@ -88,10 +97,22 @@ def _counted(limits: Bounds) -> Subquery:
             func.max(o.placed_at).label("last_order_at"),
             func.count(case((recent, 1))).label("period_orders"),
             func.coalesce(func.sum(case((recent, o.amount))), 0).label("period_amount"),
+            func.max(o.order_id).label("counted_to"),
+            func.sum(fingerprint(o.order_id, o.placed_at)).label("counted_sum"),
         )
         .group_by(o.customer_id)
         .subquery("counts")
     )
+
+
+def _tallied() -> Subquery:
+    """The same of few customers."""
+    t = tallies.c
+    columns = (
+        t.customer_id, t.orders, t.amount, t.first_order_at, t.last_order_at, t.period_orders, t.period_amount,
+        t.counted_to, t.counted_sum,
+    )  # fmt: skip
+    return select(*columns).where(t.orders > 0).subquery("counts")
 
 
 def _scored(counts: Subquery, limits: Bounds, policy: Policy) -> CTE:
@@ -169,5 +190,18 @@ def _last_orders() -> Subquery:
         select(last.c.customer_id, func.max(o.order_id).label("order_id"))
         .join_from(last, counted, there)
         .group_by(last.c.customer_id)
+        .subquery("last_orders")
+    )
+
+
+def _last_tallied() -> Subquery:
+    """The same of few customers, looked up."""
+    t, o = tallies.c, orders.c
+    there = and_(o.customer_id == t.customer_id, o.placed_at == t.last_order_at)
+    return (
+        select(t.customer_id, func.max(o.id).label("order_id"))
+        .join_from(tallies, orders, there)
+        .where(o.status.in_(COMPLETED))
+        .group_by(t.customer_id)
         .subquery("last_orders")
     )

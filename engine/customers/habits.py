@@ -44,6 +44,7 @@ from engine.store.tables import profiles, zone_offsets
 from engine.store.types import BigId, epoch_seconds
 
 _HOUR = 3600
+_CENTURY = 36_525 * DAY  # added, since SQL has a remainder below zero for times before 1970
 _NEAR = 2  # hours on either side
 _OWN = 2**5  # above it the orders of the middle hour, below it the hour
 _RUN = _OWN * 2**29  # above it the orders of the run
@@ -82,6 +83,8 @@ def refresh_habits(
     policy: Policy,
     now: datetime,
     chosen: Select[Any] | None = None,
+    *,
+    is_forgotten: bool,
 ) -> None:
     """Write the habits of the chosen customers, or of all, into the profiles that they have, and their affinities.
 
@@ -94,7 +97,7 @@ def refresh_habits(
     make_of(connection, _runs, _best_runs())
     make_of(connection, _hours, _usual_hours())
     make_of(connection, _cycles, _order_cycles())
-    refresh_affinities(connection, now, chosen)
+    refresh_affinities(connection, now, chosen, is_forgotten=is_forgotten)
     connection.execute(_write())
     forget(connection)
     drop(connection, liked_points, *_metadata.tables.values())
@@ -104,7 +107,7 @@ def refresh_habits(
 def _orders_by_hour(shop: str) -> Select[Any]:
     """Orders per customer and hour of their own clock, with the sum of the seconds since midnight."""
     epoch = counted.c.epoch
-    since_midnight = (epoch + func.coalesce(placed.c.seconds, _offset(epoch))) % DAY
+    since_midnight = (epoch + _CENTURY + func.coalesce(placed.c.seconds, _offset(epoch))) % DAY
     one = (
         select(
             counted.c.customer_id,

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from engine.customers import cells
 from engine.customers.job import CellError, Job, RowReader, Values
+from engine.customers.kept import forget_items
 from engine.customers.order_rows import Touched
 from engine.customers.records import Columns, Record, Shape
 from engine.customers.upsert import find
@@ -231,6 +232,7 @@ def _items_of(connection: Connection, ids: Sequence[int]) -> dict[int, list[tupl
 
 def _replace(connection: Connection, changed: dict[int, list[tuple[Any, ...]]]) -> None:
     ids = list(changed)
+    forget_items(connection, ids)
     for start in range(0, len(ids), _CHUNK):
         some = ids[start : start + _CHUNK]
         connection.execute(delete(order_items).where(order_items.c.order_id.in_(some)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, or_, select, update
 
 from engine.customers import cells
 from engine.customers.job import Job, RowReader
+from engine.customers.kept import forget_products
 from engine.customers.records import Columns, Record, Shape
 from engine.customers.upsert import Upsert, find, merge_json
 from engine.definitions.import_columns import PRODUCTS
@@ -45,7 +46,8 @@ class ProductRows:
         read = self._job.read_all(reader, records)
         for record, values in read:
             rows[values[0]] = pick((*values, reader.attributes(record.cells)))
-        there = find(connection, products, "sku", rows)
+        there = find(connection, products, "sku", rows, *_OF_ITEMS)
+        forget_products(connection, _changing(upsert.columns, rows, there))
         changed = upsert.run(connection, list(rows.values()), there)
         self.changed |= changed > 0
         self._job.tally.landed(len(read), changed, len(rows) - len(there))
@@ -61,10 +63,24 @@ class ProductRows:
         return RowReader(shape, self._readers), pick, upsert
 
 
+def _changing(
+    columns: Sequence[str], rows: Mapping[str, tuple[Any, ...]], there: Mapping[str, Any]
+) -> list[str]:
+    """The products (sku → values of `columns`) whose category or brand becomes another. `there`: what these are now."""
+    places = [(columns.index(name), slot) for slot, name in enumerate(_OF_ITEMS) if name in columns]
+    unknown = (None,) * len(_OF_ITEMS)
+    return [
+        sku
+        for sku, row in rows.items()
+        if any(row[place] != there.get(sku, unknown)[slot] for place, slot in places)
+    ]
+
+
 def fill_items(connection: Connection) -> int:
     """Give items without a category or brand those of their product, where that has them. Returns how many changed.
 
-    What an item was sold as stays: a product that moves to another category takes no old order with it.
+    What an item was sold as stays: a product that moves to another category takes no old order with it. Nobody's count
+    changes by it: an item without a category counts as of its product's anyway.
     """
     filling = _FILL.where(_LACKS).execution_options(preserve_rowcount=True)
     return connection.execute(filling).rowcount

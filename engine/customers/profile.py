@@ -30,8 +30,11 @@ from engine.customers.changes import writing
 from engine.customers.chosen import choosing
 from engine.customers.counted import counting
 from engine.customers.evaluation import COLUMNS, evaluate
+from engine.customers.few import refresh_habits_of_few
 from engine.customers.habits import refresh_habits
+from engine.customers.kept import MARKS, forget_times
 from engine.customers.tagging import refresh_tags
+from engine.customers.tally import tallying
 from engine.customers.temporary import drop, make_of, sorters
 from engine.customers.wake import leave_note
 from engine.definitions.policy import Policy
@@ -40,13 +43,16 @@ from engine.store.tables import customers, grade_changes, profiles, rate_states
 from engine.store.types import BigId, Moment
 
 _MARK = "profiles"
-_COMPUTED = "habits 2"  # what a refresh computes: a program that computes more has to do it anew
+_FEW = 10_000
+"""Up to so many customers are refreshed one by one where that is cheaper, in Python; more of them in sets throughout."""
+_COMPUTED = "habits 3"  # what a refresh computes: a program that computes more has to do it anew
 
 _before = Table(
     "grades_before",
     MetaData(),
     Column("customer_id", BigId, primary_key=True, autoincrement=False),
     Column("grade", Text),
+    Column("counted_sum", BigId),
     prefixes=["TEMPORARY"],
 )
 
@@ -96,16 +102,42 @@ def _refresh(
     *,
     habits: bool,
 ) -> int:
+    is_of_few = customer_ids is not None and len(customer_ids) <= _FEW
     with choosing(connection, customer_ids) as chosen:
         _keep_others_out(connection, chosen)
-        with counting(connection, policy.prices.currency, now, chosen):
-            _remember_grades(connection, chosen)
-            written = _write(connection, policy, now, chosen)
-            _note_changes(connection, now)
-            drop(connection, _before)
-            if habits:
-                refresh_habits(connection, policy, now, chosen)
+        if chosen is not None and is_of_few and habits:
+            written = _refresh_few(connection, policy, now, chosen)
+        else:
+            written = _refresh_many(connection, policy, now, chosen, habits=habits)
         refresh_tags(connection, policy, now, chosen)
+    return written
+
+
+def _refresh_many(
+    connection: Connection, policy: Policy, now: datetime, chosen: Select[Any] | None, *, habits: bool
+) -> int:  # fmt: skip
+    """All orders and items of these customers are counted anew."""
+    with counting(connection, policy.prices.currency, now, chosen):
+        _remember(connection, chosen)
+        new = evaluate(policy, now, chosen)
+        # Which orders the affinities hold is only true of affinities that are written.
+        written = _write(connection, new, without=() if habits else MARKS)
+        _note_changes(connection, now)
+        is_forgotten = habits and _forget_other_times(connection)
+        drop(connection, _before)
+        if habits:
+            refresh_habits(connection, policy, now, chosen, is_forgotten=is_forgotten)
+    return written
+
+
+def _refresh_few(connection: Connection, policy: Policy, now: datetime, chosen: Select[Any]) -> int:
+    """New orders are added to what was counted, where nothing else happened to those of a customer."""
+    with tallying(connection, policy, now, chosen):
+        _remember(connection, chosen)
+        written = _write(connection, evaluate(policy, now, chosen, tallied=True))
+        _note_changes(connection, now)
+        drop(connection, _before)
+        refresh_habits_of_few(connection, policy, now, chosen)
     return written
 
 
@@ -158,23 +190,32 @@ def _keep_others_out(connection: Connection, chosen: Select[Any] | None) -> None
     connection.execute(held.with_for_update(key_share=True)).all()
 
 
-def _remember_grades(connection: Connection, chosen: Select[Any] | None) -> None:
-    question = select(profiles.c.customer_id, profiles.c.grade)
+def _remember(connection: Connection, chosen: Select[Any] | None) -> None:
+    question = select(profiles.c.customer_id, profiles.c.grade, profiles.c.counted_sum)
     if chosen is not None:
         question = question.where(profiles.c.customer_id.in_(chosen))
     make_of(connection, _before, question)
 
 
-def _write(
-    connection: Connection, policy: Policy, now: datetime, chosen: Select[Any] | None
-) -> int:
-    names = [column.name for column in COLUMNS]
-    new = evaluate(policy, now, chosen)
+def _write(connection: Connection, new: Select[Any], without: Sequence[str] = ()) -> int:
+    names = [column.name for column in COLUMNS if column.name not in without]
     statement = writing(
         connection.dialect.name, profiles, names[:1], names[1:-1], new, besides=names[-1:]
     )
     # SQLAlchemy forgets the row count of an INSERT unless it is told to keep it.
     return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
+
+
+def _forget_other_times(connection: Connection) -> bool:
+    """The kept times of whose orders are others than those that were counted, or were not known. Returns whether there is
+    anybody."""
+    mine = profiles.c.customer_id == _before.c.customer_id
+    others = profiles.c.counted_sum.is_distinct_from(_before.c.counted_sum)
+    found = select(_before.c.customer_id).join_from(_before, profiles, mine).where(others)
+    if connection.execute(found.limit(1)).first() is None:
+        return False
+    forget_times(connection, found)
+    return True
 
 
 def _note_changes(connection: Connection, now: datetime) -> None:

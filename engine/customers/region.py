@@ -130,11 +130,18 @@ def _rows_of_names() -> tuple[list[dict[str, Any]], ...]:
 
 def _places(shop: str, now: datetime, chosen: Select[Any] | None) -> Select[Any]:
     home = _homes_of(chosen)
-    zone = func.coalesce(home.c.timezone, zone_of_province(home.c.province), literal(shop, Text))
+    zone = _zone_of(shop, chosen)
     steady = _steady(now)
     return select(home.c.customer_id, home.c.province, home.c.city, zone, steady.c.seconds).join(
         steady, steady.c.zone == zone, isouter=True
     )
+
+
+@cache
+def _zone_of(shop: str, chosen: Select[Any] | None) -> ColumnElement[str]:
+    """Kept: a province each, to spell it is much of the work for a single customer."""
+    home = _homes_of(chosen).c
+    return func.coalesce(home.timezone, zone_of_province(home.province), literal(shop, Text))
 
 
 @cache

@@ -312,7 +312,8 @@ class GradeChange(_Row, table=True):
 class Profile(_Row, table=True):
     """What is computed about a customer in sets. `orders`, `amount`, first and last: completed orders of a lifetime;
     `period_*`, R, F, M, value, grade: of the grading period that ends at the last refresh; `evaluated_at`: the one that
-    found anything of this different from before."""
+    found anything of this different from before. `counted_to` and `counted_sum` say which orders the affinities hold:
+    the highest id among them, and their fingerprint (customers.kept); no fingerprint: nobody knows."""
 
     __tablename__ = "profiles"
     __table_args__ = (
@@ -342,15 +343,21 @@ class Profile(_Row, table=True):
     city: str | None = _text(nullable=True)
     category_points: int | None = _number(nullable=True)  # of all affinities of that kind
     brand_points: int | None = _number(nullable=True)
+    counted_to: int | None = _number(nullable=True)
+    counted_sum: int | None = _number(nullable=True)
     evaluated_at: datetime = _moment()
 
 
 class Affinity(_Row, table=True):
     """What a customer's completed orders and clicks say of one category or brand. The score is no column: one order
-    would change that of every name. It is worked out where it is asked for, with the points of all in the profile."""
+    would change that of every name. It is worked out where it is asked for, with the points of all in the profile.
+    `times`: when its orders were placed, in whole seconds since 1970 with commas between, where these are three or more."""
 
     __tablename__ = "affinities"
-    __table_args__ = (Index("ix_affinities_last", "kind", "name", "last_at"),)
+    __table_args__ = (
+        Index("ix_affinities_last", "kind", "name", "last_at"),
+        Index("ix_affinities_clicked", "customer_id", postgresql_where=text("clicks > 0"), sqlite_where=text("clicks > 0")),
+    )  # fmt: skip
     customer_id: int = _parent("customers.id", primary_key=True)
     kind: str = _text(primary_key=True)  # category | brand
     name: str = _text(primary_key=True)
@@ -361,6 +368,7 @@ class Affinity(_Row, table=True):
     first_at: datetime | None = _moment(nullable=True)
     last_at: datetime | None = _moment(nullable=True)
     cycle_seconds: int | None = _number(nullable=True)  # median time between two of these orders
+    times: str | None = _text(nullable=True)
 
 
 class CategoryCycle(_Row, table=True):
