@@ -21,6 +21,7 @@ from engine.clock import Clock
 from engine.customers.consent import suppress
 from engine.delivery.in_hand import BACK_TO_PLANNED
 from engine.delivery.results import End, Result
+from engine.planning.series import revive
 from engine.store.recordset import encode_ids, encode_moment, encode_rows, recordset, statement
 from engine.store.run_rows import IN_HAND
 from engine.store.session import Store, insert_ignoring, waits_out_an_outage
@@ -205,15 +206,18 @@ def _record_sent(connection: Connection, worker: str, results: Sequence[Result])
         }
         for result in results
     ]
-    connection.execute(
-        statement(
-            "UPDATE deliveries SET state = 'sent', sent_at = r.at, ended_at = r.at, reply = r.reply, batch = NULL,"
-            f" parts = r.parts, reason = NULL FROM {columns}"
-            " WHERE deliveries.id = r.id AND deliveries.attempts = r.attempt"
-            " AND state IN ('sending', 'uncertain') AND worker = :worker"
-        ),
-        {"rows": encode_rows(connection, rows), "worker": worker},
+    query = (
+        "UPDATE deliveries SET state = 'sent', sent_at = r.at, ended_at = r.at, reply = r.reply, batch = NULL,"
+        f" parts = r.parts, reason = NULL FROM {columns}"
+        " WHERE deliveries.id = r.id AND deliveries.attempts = r.attempt AND worker = :worker AND state = "
     )
+    values = {"rows": encode_rows(connection, rows), "worker": worker}
+    written = connection.execute(statement(f"{query} 'sending'"), values)
+    if written.rowcount == len(results):
+        return
+    # This process was taken for dead meanwhile. What it sent was sent, and later steps do follow.
+    late = statement(f"{query} 'uncertain' RETURNING deliveries.id")
+    revive(connection, connection.execute(late, values).scalars().all())
 
 
 def _record_other(connection: Connection, worker: str, result: Result) -> None:

@@ -16,6 +16,8 @@ from sqlalchemy import insert, select, update
 from engine.channels.base import Accepted, Envelope, Outcome, Refused
 from engine.customers.consent import suppress, unsuppress, withdraw
 from engine.delivery import control
+from engine.delivery.ledger import record
+from engine.delivery.results import End, Result, Sent
 from engine.delivery.wordings import variant_by_share
 from engine.insight.explain import explain_customer
 from engine.insight.funnel import report
@@ -281,6 +283,31 @@ def test_settled_as_sent_a_series_goes_on_and_cancelled_it_ends(store: Store) ->
     with store.read() as connection:
         (run,) = status(connection, line.now).runs
         assert run.later == {"last": {"cancelled": 1, "planned": 1}, "nudge": {"cancelled": 1, "sent": 1}}  # fmt: skip
+
+
+def test_a_worker_that_was_taken_for_dead_lets_the_series_go_on_when_it_says_that_it_sent(
+    store: Store,
+) -> None:
+    line, post = shop(store, THREE, "1", "2")
+    for ref, held in (("1", True), ("2", False)):
+        mine = update(deliveries).where(deliveries.c.id == rows(store, ref)["mail"].id)
+        handed_over = {"state": "sending", "attempts": 1, "batch": "b", "worker": "slow"}
+        with store.write() as connection:
+            connection.execute(mine.values(**handed_over, admitted_at=DUE, channel="email"))
+            if held:  # the dispatcher gave the worker up
+                connection.execute(mine.values(state="uncertain", ended_at=DUE, batch=None))
+    line.tick()
+    assert states(store, "1")["nudge"] == ("skipped", "earlier step uncertain")
+    sent = [
+        Sent(row.id, row.customer_id, row.run_id, 1, "email", None, 0, ("email",), DUE, False, None)
+        for row in (rows(store, "1")["mail"], rows(store, "2")["mail"])
+    ]
+    with store.write() as connection:
+        record(connection, "slow", [Result(one, End.SENT, DUE, "250 ok") for one in sent])
+    assert {states(store, ref)["mail"] for ref in "12"} == {("sent", None)}
+    assert {states(store, ref)["nudge"] for ref in "12"} == {("waiting", None)}
+    run_until(line, DUE + 2 * DAY)
+    assert post.take() == [("1", "two"), ("2", "two")]
 
 
 def test_a_holdout_is_held_out_of_every_step_and_stays_so(store: Store) -> None:
