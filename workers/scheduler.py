@@ -37,7 +37,7 @@ LISTEN_SECONDS = 0.5
 """How often the note of pushes is asked for: one row by its key."""
 PAUSE_SECONDS = 0.1
 REST_SECONDS = 0.5
-WATCHFUL_REST_SECONDS = 1.0
+WATCHFUL_REST_SECONDS = 1.5
 """Between two looks of the dispatcher that found nothing: while workers have something in hand, and while not; the last one
 at most, where it can be told that somebody wrote something."""
 IDLE_AHEAD = timedelta(seconds=60)
@@ -101,6 +101,7 @@ def _dispatch(
 
 
 def _rest(ended: threading.Event, watch: Watch) -> None:
+    watch.has_changed()  # by this look itself: a lease that was renewed is no reason for another look
     until = time.monotonic() + (WATCHFUL_REST_SECONDS if watch.tells else REST_SECONDS)
     while time.monotonic() < until and not ended.wait(PAUSE_SECONDS) and not watch.has_changed():
         pass
