@@ -101,7 +101,8 @@ def _dispatch(
 
 
 def _rest(ended: threading.Event, watch: Watch) -> None:
-    watch.has_changed()  # by this look itself: a lease that was renewed is no reason for another look
+    # By this look itself: a lease that was renewed is no reason for another look. Who wrote in the same instant waits once.
+    watch.has_changed()
     until = time.monotonic() + (WATCHFUL_REST_SECONDS if watch.tells else REST_SECONDS)
     while time.monotonic() < until and not ended.wait(PAUSE_SECONDS) and not watch.has_changed():
         pass
