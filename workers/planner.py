@@ -41,35 +41,37 @@ class Planner:
     _looked_at: datetime = _NEVER
     _looked_far_at: datetime = _NEVER
     _again_at: datetime = _NEVER
-    _looking: threading.Lock = field(default_factory=threading.Lock)
+    looking: threading.Lock = field(default_factory=threading.Lock)
 
-    def react(self, clock: Clock) -> None:
+    def react(self, clock: Clock) -> bool:
         """Look at whom something was pushed of, and at nobody else: a pushed order need not wait for the next look.
 
-        Where another look is under way, or the database is away, it is left to the next call.
+        False where that is left to the next call: another look is under way, the database is away, or more came in meanwhile.
         """
-        if not self._looking.acquire(blocking=False):
-            return
+        if not self.looking.acquire(blocking=False):
+            return False
         try:
-            self._react(clock)
+            return self._react(clock)
         except StoreError as error:
             if not is_passing(error):
                 raise
+            return False
         finally:
-            self._looking.release()
+            self.looking.release()
 
-    def _react(self, clock: Clock) -> None:
+    def _react(self, clock: Clock) -> bool:
         with self.store.read() as connection:
             note = read_note(connection)
         if note is None:
-            return
+            return True
         if note.people is None:
             self._look(clock.now(), far=True)
         else:
             self._look_at(note.people, clock.now())
         with self.store.write() as connection:
-            take_note_away(connection, note)
+            seen_to = take_note_away(connection, note)
         self.reacted.set()
+        return seen_to
 
     def _look_at(self, people: Collection[int], now: datetime) -> None:
         with self.store.read() as connection:
@@ -81,13 +83,13 @@ class Planner:
     @waits_out_an_outage
     def look(self, clock: Clock) -> None:
         """Look now."""
-        with self._looking:
+        with self.looking:
             self._look(clock.now())
 
     @waits_out_an_outage
     def look_if_due(self, clock: Clock) -> None:
         """Look where definitions changed, or time alone may have brought something; else only see to what has ended."""
-        with self._looking:
+        with self.looking:
             now = clock.now()
             with self.store.read() as connection:
                 is_known = self.reader.read(connection) is self._catalog

@@ -34,7 +34,7 @@ _log = structlog.get_logger()
 LOOK_SECONDS = 15
 """How often it is asked whether a look is due; ended runs are closed as often."""
 LISTEN_SECONDS = 0.5
-"""How often the note of pushes is asked for: one row by its key."""
+"""How often the note of pushes is asked for, one row by its key; where it can be told that nobody wrote, only that."""
 PAUSE_SECONDS = 0.1
 REST_SECONDS = 0.5
 WATCHFUL_REST_SECONDS = 1.5
@@ -56,30 +56,51 @@ def run(settings: Settings, clock: Clock, *, until_idle: bool = False) -> int:
         signal.signal(number, lambda *_: ended.set())
     planner.look(clock)
     waker = wake(planner, clock)
+    listener = threading.Thread(target=listen, args=(store, planner, clock, ended), name="listener")
+    listener.start()
     try:
         _dispatch(store, dispatcher, clock, ended, until_idle=until_idle)
         if until_idle:
             planner.look(clock)
     finally:
+        ended.set()
         waker.shutdown(wait=True)
+        listener.join()
         dispatcher.resign()
         store.close()
     return 0
 
 
 def wake(planner: Planner, clock: Clock) -> BackgroundScheduler:
-    """Let the planner look now and then, and listen for pushes all the time."""
-    # It warns each time that a job is still busy when it is due again: of `react`, twice a second during an outage.
+    """Let the planner look now and then."""
+    # It warns each time that a job is still busy when it is due again: of every look that takes longer, during an outage.
     logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
     waker = BackgroundScheduler(timezone="UTC")
-    jobs = (("look", planner.look_if_due, LOOK_SECONDS), ("react", planner.react, LISTEN_SECONDS))
-    for name, job, seconds in jobs:
-        waker.add_job(
-            job, "interval", id=name, args=[clock], seconds=seconds, coalesce=True,
-            max_instances=1,
-        )  # fmt: skip
+    waker.add_job(
+        planner.look_if_due, "interval", id="look", args=[clock], seconds=LOOK_SECONDS,
+        coalesce=True, max_instances=1,
+    )  # fmt: skip
     waker.start()
     return waker
+
+
+def listen(store: Store, planner: Planner, clock: Clock, ended: threading.Event) -> None:
+    """Let the planner react to pushes until `ended` is set: a thread of its own, since that may take seconds."""
+    with Watch(store) as watch:
+        seen = False
+        while not ended.wait(LISTEN_SECONDS):
+            # By the look itself: what is written while the planner reacts is a change for the next one.
+            if watch.has_changed() or not (seen and watch.tells):
+                seen = _react(planner, clock)
+
+
+def _react(planner: Planner, clock: Clock) -> bool:
+    try:
+        return planner.react(clock)
+    except Exception:
+        # A full disk, say: the daemon lives on, and asks again.
+        _log.exception("planner.failed")
+        return False
 
 
 def _dispatch(

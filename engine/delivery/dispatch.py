@@ -98,7 +98,7 @@ class Dispatcher:
         with self.store.write() as connection:
             if not self._leads(connection):
                 return None
-            self._renew_at = time.monotonic() + leases.DISPATCHER_SECONDS / 4
+            self._renew_at = time.monotonic() + leases.DISPATCHER_SECONDS / 2
             return self._recover(connection, now) if due else ()
 
     def _leads(self, connection: Connection) -> bool:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-import logging
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 from sqlalchemy import event, insert, select
 
+from engine.clock import Clock
 from engine.customers.importing import import_file
 from engine.customers.merging import merge
 from engine.customers.tags import find_customer, remove_tag
@@ -22,7 +27,7 @@ from engine.store.tables import customers, deliveries, tags
 from tests.pusher import Sender, Stopped, settings
 from tests.shop import put_in_force
 from workers.planner import LOOK_AGAIN, Planner
-from workers.scheduler import wake
+from workers.scheduler import listen
 
 NOW = datetime(2026, 11, 10, 4, 0, tzinfo=UTC)
 CLOCK = Stopped(at=NOW)
@@ -138,16 +143,50 @@ def test_a_running_scheduler_listens_and_need_not_look(store: Store, sender: Sen
     planner.look(CLOCK)
     planner.react(CLOCK)
     planner.reacted.clear()
-    logger = logging.getLogger("apscheduler.scheduler")
-    level, waker = logger.level, wake(planner, CLOCK)
-    waker.pause_job("look")  # its 15 seconds may pass on a busy machine
-    try:
-        sender.push("orders", order("A1", "1"))
+    with listening(store, planner):
+        for one in ("A1", "A2"):
+            sender.push("orders", order(one, "1"))
+            assert planner.reacted.wait(timeout=60)
+            planner.reacted.clear()
+    assert planned(store) == [("paid", "order:A1:paid"), ("paid", "order:A2:paid")]
+
+
+def test_what_came_while_the_planner_was_busy_is_reacted_to_after_that(
+    store: Store, sender: Sender
+) -> None:
+    planner = Asked(store)
+    planner.look(CLOCK)
+    sender.push("orders", order("A1", "1"))
+    planner.looking.acquire()
+    with listening(store, planner):
+        assert not planner.answers.get(timeout=60)
+        planner.looking.release()
         assert planner.reacted.wait(timeout=60)
-    finally:
-        waker.shutdown(wait=True)
-        logger.setLevel(level)
     assert planned(store) == [("paid", "order:A1:paid")]
+
+
+@dataclass
+class Asked(Planner):
+    """A planner that tells what it answered."""
+
+    answers: SimpleQueue[bool] = field(default_factory=SimpleQueue)
+
+    def react(self, clock: Clock) -> bool:
+        seen_to = super().react(clock)
+        self.answers.put(seen_to)
+        return seen_to
+
+
+@contextmanager
+def listening(store: Store, planner: Planner) -> Iterator[None]:
+    ended = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        listener = pool.submit(listen, store, planner, CLOCK, ended)
+        try:
+            yield
+        finally:
+            ended.set()
+    listener.result()
 
 
 def test_a_look_is_repeated_where_time_or_a_change_may_have_brought_something_and_else_not(
