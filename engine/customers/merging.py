@@ -29,6 +29,7 @@ from engine.customers.owners import merged_into
 from engine.customers.profile import mark_stale
 from engine.customers.wake import leave_note
 from engine.errors import YanshuError, did_you_mean
+from engine.store.session import insert_ignoring
 from engine.store.tables import (
     COMMITTED_STATES,
     State,
@@ -38,6 +39,7 @@ from engine.store.tables import (
     customers,
     deliveries,
     events,
+    former_addresses,
     grade_changes,
     memberships,
     merged_refs,
@@ -100,6 +102,7 @@ def merge(connection: Connection, gone: str, into: str, *, now: datetime, by: st
     """`gone` becomes part of `into`; later imports go on finding that person by either id. Raises YanshuError."""
     old, new = check_merge(connection, gone, into)
     _fill_gaps(connection, old, new, now)
+    _keep_addresses(connection, old, new)
     moved, twice = {}, {}
     for name, table, same in MOVED:
         twice[name] = _drop_twins(connection, table, same, old, new, now)
@@ -120,6 +123,23 @@ def merge(connection: Connection, gone: str, into: str, *, now: datetime, by: st
     mark_stale(connection)
     leave_note(connection, [new], now)
     return Merged(gone, into, moved, twice)
+
+
+def _keep_addresses(connection: Connection, old: int, new: int) -> None:
+    """What was sent to the first one's addresses counts for whoever has these, although it is the second one's now."""
+    had = former_addresses
+    theirs = [
+        *(
+            select(has, literal(new)).where(customers.c.id == old, has.is_not(None))
+            for has in (customers.c.email_hash, customers.c.phone_hash)
+        ),
+        select(had.c.address_hash, literal(new)).where(had.c.customer_id == old),
+    ]
+    columns = ["address_hash", "customer_id"]
+    for addresses in theirs:
+        connection.execute(
+            insert_ignoring(connection, had, columns).from_select(columns, addresses)
+        )
 
 
 def _drop_twins(

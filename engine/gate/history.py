@@ -25,8 +25,8 @@ from engine.gate.decision import Decision, Defer, Send, Skip
 from engine.gate.frequency import Book, Cap, Caps, Check, Entry, judge
 from engine.gate.permission import Route
 from engine.gate.states import is_ahead, is_committed
-from engine.store.among import among, listed, not_among
-from engine.store.tables import contacts, customers, deliveries
+from engine.store.among import among, listed
+from engine.store.tables import contacts, customers, deliveries, former_addresses
 
 Asked = Sequence[tuple[Candidate, Route]]
 
@@ -181,9 +181,10 @@ class _Fetch:
         An address may have been another's before: such ones are said, with `shared` they are all that count for more
         than one customer. Where everything went to the one who has it, the customer's own book says as much.
         """
-        asked = {"customers": self._batch, "addresses": self._owner, **self._span}
-        rows = [row for query in _COMMITTED for row in self._connection.execute(query, asked).all()]
         owner = self._owner
+        had = self._connection.execute(_HAD, {"addresses": owner}).scalars()
+        asked = {"customers": {*self._people, *had}, **self._span}
+        rows = self._connection.execute(_COMMITTED, asked).all()
         formerly = {row[2] for row in rows if owner.get(row[2], row[1]) != row[1]}
         for row in rows:
             public_id, customer_id, address, message_class, channel, at = row
@@ -265,7 +266,10 @@ _SHARED = union_all(
 _MEMBERS = select(
     customers.c.id, customers.c.email_hash, customers.c.phone_hash, known_zone().label("timezone")
 ).where(among(customers.c.email_hash, "addresses") | among(customers.c.phone_hash, "addresses"))
-_WENT_OUT = select(
+_HAD = select(former_addresses.c.customer_id).where(
+    among(former_addresses.c.address_hash, "addresses")
+)
+_COMMITTED = select(
     deliveries.c.public_id,
     deliveries.c.customer_id,
     deliveries.c.address_hash,
@@ -273,16 +277,12 @@ _WENT_OUT = select(
     deliveries.c.channel,
     deliveries.c.admitted_at,
 ).where(
-    is_committed, deliveries.c.admitted_at > bindparam("since"), deliveries.c["class"].in_(_classes)
+    is_committed,
+    deliveries.c.admitted_at > bindparam("since"),
+    deliveries.c["class"].in_(_classes),
+    among(deliveries.c.customer_id, "customers"),
 )
-_TO_OTHERS = (
-    among(deliveries.c.address_hash, "addresses"),
-    not_among(deliveries.c.customer_id, "customers"),
-)
-_COMMITTED = (
-    _WENT_OUT.where(among(deliveries.c.customer_id, "customers")),
-    _WENT_OUT.where(*_TO_OTHERS),
-)
+"""Of the customers of a batch, and of whoever else has one of their addresses or had it when it was written to."""
 _CONTACTS = select(
     contacts.c.customer_id, contacts.c.channel, contacts.c["class"], contacts.c.at
 ).where(

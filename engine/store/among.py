@@ -23,7 +23,8 @@ class _List(TypeDecorator[Any]):
         return words if dialect.name == "sqlite" else "{" + words[1:-1] + "}"
 
 
-class _Membership(FunctionElement[bool]):
+class _among(FunctionElement[bool]):
+    name = "among"
     type = Boolean()
     inherit_cache = True
 
@@ -32,24 +33,9 @@ class _Membership(FunctionElement[bool]):
         return self
 
 
-class _among(_Membership):
-    name = "among"
-    inherit_cache = True
-
-
-class _not_among(_Membership):
-    name = "not_among"
-    inherit_cache = True
-
-
 def among(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
     """SQL: the column's value stands in the list bound as `parameter` (an iterable of int or of plain words)."""
     return _among(column, bindparam(parameter, type_=_List()))
-
-
-def not_among(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
-    """SQL: it does not."""
-    return _not_among(column, bindparam(parameter, type_=_List()))
 
 
 class _listed(FunctionElement[str]):
@@ -72,24 +58,11 @@ def _among_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
     return f"{name} IN (SELECT value FROM json_each({listed}))"  # noqa: S608 — compiled SQL, no data
 
 
-@compiles(_not_among, "sqlite")
-def _not_among_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
-    name, listed = _parts(element, compiler, kw)
-    return f"{name} NOT IN (SELECT value FROM json_each({listed}))"  # noqa: S608 — compiled SQL, no data
-
-
 @compiles(_among, "postgresql")
 def _among_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
     name, listed = _parts(element, compiler, kw)
     # ARRAY(SELECT …) is worked out once; a bare cast would be parsed again for every row that is filtered by it.
     return f"{name} = ANY(ARRAY(SELECT unnest(CAST({listed} AS {_kind(element)}[]))))"
-
-
-@compiles(_not_among, "postgresql")
-def _not_among_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
-    name, listed = _parts(element, compiler, kw)
-    # A subquery is hashed, whatever the version.
-    return f"{name} NOT IN (SELECT unnest(CAST({listed} AS {_kind(element)}[])))"
 
 
 @compiles(_listed, "sqlite")
