@@ -29,6 +29,9 @@ _STOP_SECONDS = 630.0
 """RFC 5321 §4.5.3.2.6 gives the reply to the final dot ten minutes; a worker that waits for one is not cut off."""
 _LONGEST_BACKOFF = 30.0
 _HEALTHY_SECONDS = 10.0
+_HOPELESS = 3
+"""So many failures in a row, each within `_HEALTHY_SECONDS`, end `--until-idle`: somebody waits for it, and a full disk does
+not empty itself. A daemon goes on trying."""
 _INBOX_SECONDS = 90.0
 
 
@@ -57,12 +60,21 @@ class Child:
 
     def back_off(self, code: int) -> None:
         """Decide when it may start again: at once the first time, then after 1, 2, 4 … 30 s."""
-        now = time.monotonic()
-        healthy = now - self.started_at > _HEALTHY_SECONDS
+        healthy = self._was_healthy()
         self.failures = 0 if healthy else self.failures + 1
         wait = 0.0 if healthy else min(_LONGEST_BACKOFF, 2.0 ** (self.failures - 1))
-        self.again_at, self.process = now + wait, None
+        self.again_at, self.process = time.monotonic() + wait, None
         _log.warning("supervisor.child_ended", role=self.role[0], code=code, again_in=wait)
+
+    def outcome(self) -> int | None:
+        """Its exit code where it has done its work, or has failed too often to be started once more."""
+        code = self.ended()
+        if code and (self.failures + 1 < _HOPELESS or self._was_healthy()):
+            return None
+        return code
+
+    def _was_healthy(self) -> bool:
+        return time.monotonic() - self.started_at > _HEALTHY_SECONDS
 
 
 @dataclass
@@ -76,18 +88,13 @@ class Supervisor:
         for child in self.children:
             if child.process is None:
                 child.start()
-        code = 0
-        scheduler = self.children[0]
+        code = None
         while not self.stopping.wait(0.05):
-            if (
-                until_idle
-                and (code := scheduler.ended() or 0) == 0
-                and scheduler.ended() is not None
-            ):
+            if until_idle and (code := self.children[0].outcome()) is not None:
                 break
             self._mend()
         self._stop()
-        return code
+        return code or 0
 
     def start_first(self, inbox: Child, where: InboxSettings) -> None:
         """The development inbox has to answer before a worker looks for it."""

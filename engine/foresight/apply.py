@@ -101,14 +101,14 @@ def apply(
     with store.read() as connection:
         touched = versions_to_come(compare(connection, new))
     refuse_broken_templates(definitions, settings, touched)
-    found = links_of(definitions, settings, new, touched)
+    found, commit = links_of(definitions, settings, new, touched), git_commit(settings.project)
     with store.write() as connection:
         wait_for_admission(connection)
         changes = compare(connection, new)
         if plan_file is not None:
             _require_same_plan(plan_file, fingerprint(connection, new))
         warnings = warn_of_renames(connection, changes, new)
-        _store_versions(connection, changes, new, git_commit(settings.project), now, by)
+        _store_versions(connection, changes, new, commit, now, by)
         treated = _InFlight(connection, definitions, in_flight, now, allow_rerun).treat(changes)
         if found:
             connection.execute(insert_ignoring(connection, links, ("digest", "number")), found)

@@ -2,9 +2,10 @@
 
 `id` is an internal key and never leaves the database; `ref` is the shop's own id, kept as text (`00001` stays so);
 `public_id` is random and the only id that stands in a link or a header. Queries use the Core tables at the end.
-"""
 
-from __future__ import annotations
+Annotations are no texts here (no `from __future__`): Pydantic and SQLAlchemy would read each of them again, a fifth of the time
+that this module takes to load.
+"""
 
 from datetime import datetime
 from enum import StrEnum

@@ -144,3 +144,15 @@ def test_a_project_that_cannot_be_laid_down_leaves_nothing_of_it(
     assert (done.returncode, done.stderr) == (1, f"{shop}: File too large\n")
     assert shop.exists() is exists
     assert list(tmp_path.rglob("*")) == ([shop] if exists else [])
+
+
+def test_up_on_a_full_disk_says_so_and_ends(project: Project) -> None:
+    # The database's log can hold nothing: what a full disk does, without one.
+    command = f'ulimit -f 2; exec "{sys.executable}" -B -m engine.cli up --until-idle --now {NOW}'
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env=dict(project.environment), capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "database: " in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,13 @@
+"""The supervisor of `yanshu up`, with real processes."""
+
+from __future__ import annotations
+
+import os
+
+from workers.supervisor import Child, Supervisor
+
+
+def test_until_idle_ends_with_a_scheduler_that_fails_again_and_again() -> None:
+    scheduler = Child(["scheduler", "--no-such-option"], os.environ)
+    assert Supervisor([scheduler], None).run(until_idle=True) == 2
+    assert scheduler.failures == 2  # and once more
