@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from engine.channels.smtp import SmtpConnection
 from engine.clock import Clock
 from engine.delivery.dispatch import Dispatcher, Tick
-from engine.delivery.letters import Writer, message_host
+from engine.delivery.letters import Writer
 from engine.delivery.send import Sender, Transport
 from engine.gate.outlets import outlets
 from engine.planning.expansion import expand
@@ -87,7 +87,6 @@ class Line:
             name,
             lambda zone: Writer(self.settings, signer, zone),
             ways,
-            message_host(self.settings),
         )
 
     def run(self, sender: Sender | None = None) -> None:

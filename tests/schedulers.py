@@ -17,7 +17,7 @@ from engine.channels.smtp import SmtpConnection
 from engine.clock import Clock
 from engine.delivery import leases
 from engine.delivery.dispatch import Dispatcher, next_look
-from engine.delivery.letters import Writer, message_host
+from engine.delivery.letters import Writer
 from engine.delivery.pace import MOST, Pace
 from engine.delivery.send import Sender
 from engine.foresight.world import arrive
@@ -78,7 +78,7 @@ class Scheduler:
         signer = Signer(settings.signing_keys())
         self._sender = Sender(
             self._store, self._clock, f"w{place}", lambda zone: Writer(settings, signer, zone),
-            {"email": [lambda: SmtpConnection(settings.smtp)] * 2}, message_host(settings),
+            {"email": [lambda: SmtpConnection(settings.smtp)] * 2},
         )  # fmt: skip
         self._sender.start()
 

@@ -14,7 +14,7 @@ from dramatiq.brokers.redis import RedisBroker
 
 import engine.rendering.premailing  # noqa: F401 - the slowest import of all: before work comes, not with the first letter
 from engine.clock import Clock
-from engine.delivery.letters import Writer, message_host
+from engine.delivery.letters import Writer
 from engine.delivery.send import Sender
 from engine.delivery.transports import transports
 from engine.settings import Settings
@@ -39,7 +39,6 @@ def run(settings: Settings, clock: Clock, *, connections: int) -> int:
         name,
         lambda timezone: Writer(settings, signer, timezone),
         transports(settings, connections),
-        message_host(settings),
     )
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

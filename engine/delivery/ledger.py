@@ -59,9 +59,8 @@ class Ledger:
     every row, and what the relay says meanwhile lies in the kernel's buffers (docs/decisions/011).
     """
 
-    def __init__(self, store: Store, clock: Clock, worker: str, message_host: str) -> None:
+    def __init__(self, store: Store, clock: Clock, worker: str) -> None:
         self._store, self._clock, self._worker = store, clock, worker
-        self._host = message_host
         self._waiting: list[_Request] = []
         self._timer: asyncio.TimerHandle | None = None
         self._busy = 0  # connections that have letters in hand: each will ask soon
@@ -134,8 +133,7 @@ class Ledger:
         rows = connection.execute(
             statement(
                 "UPDATE deliveries SET state = 'sending', attempts = attempts + 1,"
-                " first_attempt_at = COALESCE(first_attempt_at, :now),"
-                " message_id = '<' || public_id || :host || '>'"
+                " first_attempt_at = COALESCE(first_attempt_at, :now)"
                 f" FROM {recordset(connection, {'id': 'bigint'})}"
                 " WHERE deliveries.id = r.id AND state = 'queued' AND worker = :worker"
                 " RETURNING deliveries.id, attempts"
@@ -143,7 +141,6 @@ class Ledger:
             {
                 "rows": encode_ids(ids),
                 "now": encode_moment(connection, self._clock.now()),
-                "host": f"@{self._host}",
                 "worker": self._worker,
             },
         )

@@ -65,12 +65,11 @@ class Sender:
         worker: str,
         writer: Callable[[str], Writer],
         transports: Mapping[str, Sequence[Callable[[], Transport]]],
-        message_host: str,
     ) -> None:
         self._store, self._clock, self._worker = store, clock, worker
         self._reader, self._writer_for = CatalogReader(), writer
         self._writer: Writer | None = None
-        self._ledger = Ledger(store, clock, worker, message_host)
+        self._ledger = Ledger(store, clock, worker)
         self._transports = transports
         self._lanes = {channel: Lane() for channel in transports}
         self._loop = uvloop.new_event_loop()

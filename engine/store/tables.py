@@ -486,7 +486,6 @@ class Delivery(_Row, table=True):
     # the attempt
     attempts: int = _number()
     first_attempt_at: datetime | None = _moment(nullable=True)
-    message_id: str | None = _text(nullable=True)
     sent_at: datetime | None = _moment(nullable=True)
     ended_at: datetime | None = _moment(nullable=True)
     reply: str | None = _text(nullable=True)

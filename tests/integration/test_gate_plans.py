@@ -13,8 +13,8 @@ from tests.gate_world import NOW
 
 QUESTIONS: dict[str, tuple[Executable, str]] = {
     "candidates": (candidates._CANDIDATES, "deliver"),
-    "sent to customers": (history._COMMITTED[0], "ix_deliveries_contacts"),
-    "sent to others": (history._COMMITTED[1], "ix_deliveries_address"),
+    "sent to customers": (history._COMMITTED, "ix_deliveries_contacts"),
+    "who had an address": (history._HAD, "former_addresses_"),
     "open rows": (history._OPEN, "ix_deliveries_open"),
     "families by email": (history._SHARED, "ix_customers_email_hash"),
     "families by phone": (history._SHARED, "ix_customers_phone_hash"),
@@ -34,6 +34,7 @@ def test_it_goes_by_index(store: Store, question: str) -> None:
         plan = _plan(store, connection, statement)
     assert index in plan
     assert "SCAN deliveries" not in plan
+    assert "SCAN former_addresses" not in plan
     assert "Seq Scan" not in plan
     assert "ix_deliveries_volume" not in plan
 

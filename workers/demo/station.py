@@ -18,7 +18,7 @@ import uvicorn
 
 from engine.clock import Clock
 from engine.delivery.dispatch import Dispatcher
-from engine.delivery.letters import Writer, message_host
+from engine.delivery.letters import Writer
 from engine.delivery.send import Sender
 from engine.delivery.transports import transports
 from engine.errors import YanshuError
@@ -88,7 +88,6 @@ def running(settings: Settings, clock: DemoClock) -> Iterator[Station]:
             "demo",
             lambda timezone: Writer(settings, signer, timezone),
             transports(settings, settings.smtp.connections),
-            message_host(settings),
         )
         sender.start()
         stack.callback(sender.stop)

@@ -59,7 +59,7 @@ class Viewer:
         order = _row(connection, orders, row.order_id) if row.order_id is not None else None
         data = MessageData(
             delivery=delivery,
-            message_id=row.message_id or "",
+            message_id="",  # in a header, and this is a page
             customer=customer_context(customer or {}),
             order=order_context(order) if order is not None else None,
             items=_items(connection, row.order_id),

@@ -1,4 +1,5 @@
-"""Addresses that customers had before, in place of an index of all deliveries by their addresses' hashes
+"""Addresses that customers had before, in place of an index of all deliveries by their addresses' hashes; and no
+Message-ID in the row: it is the public id and the sender's domain
 
 Revision: 0008
 Follows: 0007
@@ -68,9 +69,11 @@ def upgrade() -> None:
         for command in (_SQLITE,) if _is_sqlite() else _POSTGRESQL:
             op.execute(command.format(hash=name))
     op.drop_index("ix_deliveries_address", table_name="deliveries")
+    op.drop_column("deliveries", "message_id")
 
 
 def downgrade() -> None:
+    op.add_column("deliveries", sa.Column("message_id", sa.Text, nullable=True))
     op.create_index(
         "ix_deliveries_address", "deliveries", ["address_hash", "admitted_at"],
         unique=False, postgresql_where=_ADMITTED, sqlite_where=_ADMITTED,
