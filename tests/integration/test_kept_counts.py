@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, select
 
 from engine.customers.merging import merge
-from engine.customers.profile import mark_fresh, refresh
+from engine.customers.profile import mark_fresh, mark_stale, refresh
 from engine.customers.push.body import read_body
 from engine.customers.push.faults import Faults
 from engine.customers.push.fields import PushKind
@@ -225,6 +225,33 @@ def test_items_that_change_while_another_process_counts_are_counted_anew(
         waiting.start()
         while not waits_for_a_lock(store):
             assert waiting.is_alive()
+    waiting.join()
+    with store.write() as connection:
+        shop.connection = connection
+        assert shop.what_is_known() == shop.what_is_found()
+    store.close()
+
+
+def test_who_counts_one_customer_waits_for_who_counts_everybody(postgresql_url: str) -> None:
+    """(On SQLite there is one writer at a time.) Before it writes anything: else each would wait for the other."""
+    store = Store(postgresql_url)
+    with store.write() as connection:
+        shop = Shop(connection, 9)
+        mark_stale(connection)  # what is pushed waits for the refresh of everybody
+        shop.push("orders", {"id": "oA", "customer_id": "p0", "placed_at": START.isoformat(), "amount": 1, "items": [{"category": "tea"}]})  # fmt: skip
+        person = shop.ids()["p0"]
+
+    def other() -> None:
+        with store.write() as connection:
+            refresh(connection, POLICY, START, [person])
+
+    waiting = threading.Thread(target=other)
+    with store.write() as connection:
+        connection.exec_driver_sql("LOCK TABLE profiles IN SHARE ROW EXCLUSIVE MODE")  # as it does
+        waiting.start()
+        while not waits_for_a_lock(store):
+            assert waiting.is_alive()
+        refresh(connection, POLICY, START)
     waiting.join()
     with store.write() as connection:
         shop.connection = connection
