@@ -204,8 +204,9 @@ class Order(_Row, table=True):
 
     __tablename__ = "orders"
     __table_args__ = (
-        # Also what is summed: a customer's orders are added up without a look at each.
-        Index("ix_orders_customer", "customer_id", "placed_at", "status", "currency", "amount"),
+        # Also what is summed: a customer's orders are added up without a look at each. The id goes before it, or SQLite looks
+        # for the first order of a customer's moment among all orders of that moment.
+        Index("ix_orders_customer", "customer_id", "placed_at", "id", "status", "currency", "amount"),
         Index("ix_orders_placed", "placed_at"),
         Index("ix_orders_paid", "paid_at", postgresql_where=text("paid_at IS NOT NULL"), sqlite_where=text("paid_at IS NOT NULL")),
         Index("ix_orders_shipped", "shipped_at", postgresql_where=text("shipped_at IS NOT NULL"), sqlite_where=text("shipped_at IS NOT NULL")),

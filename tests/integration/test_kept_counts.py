@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, delete, select
@@ -19,6 +20,7 @@ from engine.customers.push.fields import PushKind
 from engine.customers.push.landing import Landed, Lander
 from engine.customers.push.rows import read_rows
 from engine.definitions.loader import load_policy
+from engine.store.migrate import upgrade
 from engine.store.session import Store
 from engine.store.tables import affinities, customers, profiles
 from tests.integration.test_habits import click
@@ -256,4 +258,16 @@ def test_who_counts_one_customer_waits_for_who_counts_everybody(postgresql_url: 
     with store.write() as connection:
         shop.connection = connection
         assert shop.what_is_known() == shop.what_is_found()
+    store.close()
+
+
+def test_the_order_of_a_moment_is_looked_up_by_its_customer(tmp_path: Path) -> None:
+    """A shop that knows days only has thousands at one moment. (Without figures of the tables, as SQLite's usually are.)"""
+    store = Store(f"sqlite:///{tmp_path / 'shop.db'}")
+    upgrade(store)
+    question = "SELECT {}(id) FROM orders WHERE customer_id = 1 AND placed_at = 1 AND status IN ('paid', 'received')"
+    with store.read() as connection:
+        for which in ("min", "max"):
+            plan = connection.exec_driver_sql("EXPLAIN QUERY PLAN " + question.format(which)).all()
+            assert "ix_orders_customer (customer_id=? AND placed_at=?)" in plan[0][3]
     store.close()

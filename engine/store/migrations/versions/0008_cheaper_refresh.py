@@ -32,7 +32,8 @@ FROM affinities_before ORDER BY customer_id, kind, name
 def upgrade() -> None:
     op.drop_index("ix_orders_customer", table_name="orders")
     op.create_index(
-        "ix_orders_customer", "orders", ["customer_id", "placed_at", "status", "currency", "amount"], unique=False,
+        "ix_orders_customer", "orders", ["customer_id", "placed_at", "id", "status", "currency", "amount"],
+        unique=False,
     )  # fmt: skip
     _drop_indexes("ix_affinities_last", "ix_affinities_clicked")
     _lay_down_anew(with_rowid=False)
