@@ -3,18 +3,26 @@ of that kind, in thousandths rounded down."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import BigInteger, ColumnElement, func, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, Text, func, literal_column, type_coerce
 
 from engine.store.tables import profiles
 
+LikedKind = Literal["category", "brand"]
 ORDER_POINTS, CLICK_POINTS = 5, 1
 
 
 def points(row: Any) -> ColumnElement[int]:
     """Of one row with `orders` and `clicks`, given its columns."""
     found: ColumnElement[int] = ORDER_POINTS * row.orders + CLICK_POINTS * row.clicks
+    return found
+
+
+def is_of(kind: LikedKind, row: Any) -> ColumnElement[bool]:
+    """Whether a row of affinities (its columns) is of this kind, spelt as the indexes of each kind spell it: a parameter
+    would keep them out."""
+    found: ColumnElement[bool] = row.kind == literal_column(f"'{kind}'", Text)
     return found
 
 

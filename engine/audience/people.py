@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from engine.audience.asking import Asking, Predicate, Tally, any_row
 from engine.audience.attributes import number_at, text_at
-from engine.audience.liking import points, score
+from engine.audience.liking import LikedKind, is_of, points, score
 from engine.audience.predicates import NUMBERS, moments, words
 from engine.audience.scope import Scope
 from engine.definitions.campaign import Channel
@@ -201,10 +201,10 @@ def _of_affinity(kind: str, name: str, column: ColumnElement[Any]) -> ColumnElem
     )
 
 
-def liking(kind: str, name: str) -> Tally:
+def liking(kind: LikedKind, name: str) -> Tally:
     """The `points` of everybody who has some."""
     liked = affinities.alias()
-    where = (liked.c.kind == kind, liked.c.name == name)
+    where = (is_of(kind, liked.c), liked.c.name == name)
     return Tally(liked.c.customer_id, liked, where, {"points": func.max(points(liked.c))})
 
 

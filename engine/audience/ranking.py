@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from engine.audience.asking import Asking, Joins, Predicate
-from engine.audience.liking import score
+from engine.audience.liking import LikedKind, score
 from engine.audience.orders import completed
 from engine.audience.people import liking
 from engine.audience.scope import Cut, Scope
@@ -88,7 +88,7 @@ def _nth(top: Top, among: Ranking) -> Select[Any]:
 def _measure(arguments: Mapping[str, Any], asking: Asking) -> ColumnElement[Any]:
     by, within = arguments["by"], arguments.get("within")
     if by == "affinity":
-        kind = "category" if "category" in arguments else "brand"
+        kind: LikedKind = "category" if "category" in arguments else "brand"
         return score(kind, asking.number(liking(kind, arguments[kind]), "points"))
     if within is not None:
         tally = completed(within, asking.scope)

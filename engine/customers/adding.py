@@ -6,7 +6,7 @@ kept: new orders may lie anywhere among the old.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from operator import itemgetter
@@ -57,29 +57,12 @@ class Added:
 
 @dataclass(slots=True)
 class _Bought:
-    """What new orders bring to one affinity. `there`: what it has already."""
+    """What new orders bring to one affinity. `there`: what it has already, as `_question` says it."""
 
-    there: _There
-    quantity: int = 0
-    amount: int = 0
-    orders: dict[int, tuple[Moment, int]] = field(default_factory=dict)  # placed, also in seconds
-
-
-@dataclass(slots=True)
-class _There:
-    orders: int
+    there: Sequence[Any]
     quantity: int
     amount: int
-    clicks: int
-    ends: tuple[Moment, ...]
-    seconds: tuple[int, ...]
-    times: str | None
-
-    def all_times(self) -> list[int] | None:
-        """When its orders were placed; None: that is not known."""
-        if self.orders <= _ENDS:
-            return list(self.seconds[: self.orders])
-        return None if self.times is None else [int(time) for time in self.times.split(",")]
+    orders: dict[int, tuple[Moment, int]]  # placed, also in seconds
 
 
 def add_orders(connection: Connection, new: Collection[int]) -> Added:
@@ -88,7 +71,8 @@ def add_orders(connection: Connection, new: Collection[int]) -> Added:
     if not new:
         return added
     rows: list[tuple[Any, ...]] = []
-    for key, bought in _grouped(connection.execute(_question(), {"new": list(new)})).items():
+    found = connection.execute(_question(), {"new": list(new)}).all()
+    for key, bought in _grouped(found).items():
         row = _added_to(key, bought)
         if row is None:
             added.unsure.add(key[0])
@@ -108,31 +92,31 @@ def _grouped(rows: Iterable[Any]) -> dict[Key, _Bought]:
         key = (customer, kind, name)
         bought = found.get(key)
         if bought is None:
-            bought = found[key] = _Bought(_as_there(*there))
-        bought.quantity += quantity
-        bought.amount += amount
-        bought.orders[order] = placed, seconds
+            found[key] = _Bought(there, quantity, amount, {order: (placed, seconds)})
+        else:
+            bought.quantity += quantity
+            bought.amount += amount
+            bought.orders[order] = placed, seconds
     return found
-
-
-def _as_there(*values: Any) -> _There:
-    count, quantity, amount, clicks, first, last, began, ended, times = values
-    if not count:
-        return _There(0, 0, 0, clicks or 0, (), (), None)
-    return _There(count, quantity, amount, clicks, (first, last), (began, ended), times)
 
 
 def _added_to(key: Key, bought: _Bought) -> tuple[Any, ...] | None:
     """The values of _COLUMNS; None where it is not known what to add to."""
-    there = bought.there
-    before = there.all_times()
-    if before is None or len(before) != there.orders:
+    count, quantity, amount, clicks, *ends, began, ended, text = bought.there
+    count = count or 0
+    if count > _ENDS:
+        before = [] if text is None else [int(time) for time in text.split(",")]
+    else:
+        before = [began, ended][:count]
+    if len(before) != count:
         return None
     new = bought.orders.values()
-    times = sorted([*before, *(seconds for _, seconds in new)])
-    moments = [*there.ends, *(placed for placed, _ in new)]
+    moments = [placed for placed, _ in new]
+    if count:
+        moments += ends
+    times = sorted([*before, *[seconds for _, seconds in new]])
     return (
-        *key, len(times), there.quantity + bought.quantity, there.amount + bought.amount, there.clicks,
+        *key, len(times), (quantity or 0) + bought.quantity, (amount or 0) + bought.amount, clicks or 0,
         min(moments), max(moments), cycle(times), ",".join(map(str, times)) if len(times) > _ENDS else None,
     )  # fmt: skip
 

@@ -34,7 +34,7 @@ from sqlalchemy import (
     update,
 )
 
-from engine.audience.liking import points
+from engine.audience.liking import is_of, points
 from engine.customers.changes import writing
 from engine.customers.kept import has_times
 from engine.customers.median import median_of, total, whole
@@ -129,7 +129,7 @@ def _known_of_others(chosen: Select[Any] | None) -> tuple[Select[Any], ...]:
     if chosen is None:
         return ()
     bought = exists().where(
-        affinities.c.kind == "category", affinities.c.name == links.c.label, affinities.c.orders > 0
+        is_of("category", affinities.c), affinities.c.name == links.c.label, affinities.c.orders > 0
     )
     return (select(links.c.label).where(links.c.label.is_not(None), bought).distinct(),)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     CTE,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Select,
     Subquery,
     and_,
+    bindparam,
     case,
     exists,
     func,
@@ -27,34 +29,60 @@ from sqlalchemy import (
 from engine.audience.money import as_ratio
 from engine.audience.scope import COMPLETED
 from engine.customers.counted import counted
-from engine.customers.grading import Bounds, bounds
+from engine.customers.grading import bounds
 from engine.customers.kept import fingerprint
-from engine.customers.stages import stage
+from engine.customers.stages import asleep_before, stage_of
 from engine.customers.tally import tallies
-from engine.definitions.policy import Policy
+from engine.definitions.policy import Grading, Policy, Stages
 from engine.store.tables import customers, orders, profiles
 from engine.store.types import Moment
 
 _SCORES = (5, 4, 3, 2)
-_HABITS = frozenset(
-    {
-        "usual_hour", "usual_hour_confidence", "cycle_seconds", "province", "city",
-        "category_points", "brand_points",
-    }
+HABITS = (
+    "province", "city", "usual_hour", "usual_hour_confidence", "cycle_seconds",
+    "category_points", "brand_points",
 )  # fmt: skip
-COLUMNS = tuple(column for column in profiles.c if column.name not in _HABITS)
+COLUMNS = tuple(column for column in profiles.c if column.name not in HABITS)
 """The columns of profiles in the order in which `evaluate` gives them."""
+_NOW, _ASLEEP = bindparam("now", type_=Moment()), bindparam("asleep", type_=Moment())
+_PERIOD, _NEWCOMERS = (
+    bindparam("period", type_=Moment()),
+    bindparam("newcomers", type_=Moment()),
+)
+_RECENCY = tuple(bindparam(f"recency{score}", type_=Moment()) for score in _SCORES)
 
 
+class Rules(NamedTuple):
+    """What of a policy decides how the question is put; a question that was put is kept."""
+
+    grading: Grading
+    currency: str
+    stages: Stages
+
+    @classmethod
+    def of(cls, policy: Policy) -> Rules:
+        return cls(policy.grading, policy.prices.currency, policy.stages)
+
+
+def moments(policy: Policy, now: datetime) -> dict[str, datetime]:
+    """The parameters of the question."""
+    limits = bounds(policy.grading, now, policy.timezone)
+    recency = zip([one.key for one in _RECENCY], limits.recency, strict=True)
+    return {
+        "now": now, "asleep": asleep_before(policy, now), "period": limits.period,
+        "newcomers": limits.newcomers, **dict(recency),
+    }  # fmt: skip
+
+
+@lru_cache(maxsize=32)
 def evaluate(
-    policy: Policy, now: datetime, chosen: Select[Any] | None = None, *, tallied: bool = False
+    rules: Rules, chosen: Select[Any] | None = None, *, tallied: bool = False
 ) -> Select[Any]:
     """One row per customer (of the chosen, or of all), shaped as COLUMNS. Their orders are in `counted` already, or
-    added up in `tallies`."""
-    limits = bounds(policy.grading, now, policy.timezone)
-    counts = _tallied() if tallied else _counted(limits)
-    scored = _scored(counts, limits, policy)
-    valued, last = _valued(scored, policy), _last_tallied() if tallied else _last_orders()
+    added up in `tallies`. The moments that it compares with are parameters: see `moments`."""
+    counts = _tallied() if tallied else _counted()
+    scored = _scored(counts, rules)
+    valued, last = _valued(scored, rules), _last_tallied() if tallied else _last_orders()
     values: tuple[ColumnElement[Any], ...] = (
         customers.c.id,
         func.coalesce(valued.c.orders, 0),
@@ -68,12 +96,12 @@ def evaluate(
         valued.c.f,
         valued.c.m,
         valued.c.value,
-        _grade(valued, policy),
-        _class(valued, limits, now),
-        stage(valued.c.orders, valued.c.last_order_at, policy, now),
+        _grade(valued, rules),
+        _class(valued),
+        stage_of(valued.c.orders, valued.c.last_order_at, rules.stages, _ASLEEP),
         func.coalesce(valued.c.counted_to, 0),
         func.coalesce(valued.c.counted_sum, 0),
-        literal(now, Moment()),
+        _NOW,
     )
     named = [value.label(column.name) for value, column in zip(values, COLUMNS, strict=True)]
     question = select(*named).select_from(
@@ -84,10 +112,10 @@ def evaluate(
     return question if chosen is None else question.where(customers.c.id.in_(chosen))
 
 
-def _counted(limits: Bounds) -> Subquery:
+def _counted() -> Subquery:
     """Completed orders per customer; who has none is not there."""
     o = counted.c
-    recent = o.placed_at >= limits.period
+    recent = o.placed_at >= _PERIOD
     return (
         select(
             o.customer_id,
@@ -115,23 +143,23 @@ def _tallied() -> Subquery:
     return select(*columns).where(t.orders > 0).subquery("counts")
 
 
-def _scored(counts: Subquery, limits: Bounds, policy: Policy) -> CTE:
+def _scored(counts: Subquery, rules: Rules) -> CTE:
     c = counts.c
-    bands = policy.grading.bands
+    bands = rules.grading.bands
     scored = select(
         *c,
-        _score(c, [c.last_order_at >= bound for bound in limits.recency]).label("r"),
+        _score(c, [c.last_order_at >= bound for bound in _RECENCY]).label("r"),
         _score(c, [c.period_orders >= bound for bound in bands.frequency]).label("f"),
-        _score(c, _money_reaches(c, policy)).label("m"),
+        _score(c, _money_reaches(c, rules)).label("m"),
     ).cte("scored", nesting=True)
     # Nested, since Python's driver counts no rows of a statement that begins with WITH. Materialised, since else
     # SQLite works out each score anew wherever its name stands: three times the whole query's time.
     return scored.prefix_with("MATERIALIZED")
 
 
-def _money_reaches(c: Any, policy: Policy) -> Iterable[ColumnElement[bool]]:
+def _money_reaches(c: Any, rules: Rules) -> Iterable[ColumnElement[bool]]:
     """The sum against bound × count, in whole numbers: no average is ever rounded."""
-    grading, currency = policy.grading, policy.prices.currency
+    grading, currency = rules.grading, rules.currency
     count = 1 if grading.monetary == "total" else c.period_orders
     for bound in grading.bands.monetary:
         numerator, denominator = as_ratio(bound, currency)
@@ -143,26 +171,26 @@ def _score(c: Any, reached: Iterable[ColumnElement[bool]]) -> ColumnElement[Any]
     return case((c.period_orders == 0, null()), *whens, else_=1)
 
 
-def _valued(scored: CTE, policy: Policy) -> Subquery:
+def _valued(scored: CTE, rules: Rules) -> Subquery:
     c = scored.c
-    weights = policy.grading.weights
+    weights = rules.grading.weights
     value = c.r * weights[0] + c.f * weights[1] + c.m * weights[2]
     return select(*c, value.label("value")).subquery("valued")
 
 
-def _grade(valued: Subquery, policy: Policy) -> ColumnElement[Any]:
-    return case(*[(valued.c.value >= least, name) for name, least in policy.grading.grades])
+def _grade(valued: Subquery, rules: Rules) -> ColumnElement[Any]:
+    return case(*[(valued.c.value >= least, name) for name, least in rules.grading.grades])
 
 
-def _class(valued: Subquery, limits: Bounds, now: datetime) -> ColumnElement[str]:
+def _class(valued: Subquery) -> ColumnElement[str]:
     c = valued.c
     placed = orders.alias("placed")
     has_placed = (
         exists()
         .where(
             placed.c.customer_id == customers.c.id,
-            placed.c.placed_at >= limits.period,
-            placed.c.placed_at <= now,
+            placed.c.placed_at >= _PERIOD,
+            placed.c.placed_at <= _NOW,
         )
         .correlate(customers)
     )
@@ -170,7 +198,7 @@ def _class(valued: Subquery, limits: Bounds, now: datetime) -> ColumnElement[str
         (customers.c.malicious, "malicious"),
         (and_(c.orders.is_(None), has_placed), "unsold"),
         (c.orders.is_(None), "prospect"),
-        (c.first_order_at >= limits.newcomers, "new"),
+        (c.first_order_at >= _NEWCOMERS, "new"),
         (c.period_orders > 0, "active"),
         else_="lapsed",
     )
@@ -195,13 +223,8 @@ def _last_orders() -> Subquery:
 
 
 def _last_tallied() -> Subquery:
-    """The same of few customers, looked up."""
+    """The same of few customers, looked up one by one: joined, PostgreSQL reads all orders."""
     t, o = tallies.c, orders.c
     there = and_(o.customer_id == t.customer_id, o.placed_at == t.last_order_at)
-    return (
-        select(t.customer_id, func.max(o.id).label("order_id"))
-        .join_from(tallies, orders, there)
-        .where(o.status.in_(COMPLETED))
-        .group_by(t.customer_id)
-        .subquery("last_orders")
-    )
+    last = select(func.max(o.id)).where(there, o.status.in_(COMPLETED)).correlate(tallies)
+    return select(t.customer_id, last.scalar_subquery().label("order_id")).subquery("last_orders")

@@ -1,4 +1,4 @@
-"""Habits and affinities of few customers: worked out one by one from their tallies, and written in sets.
+"""Few customers: their habits and affinities are worked out one by one from their tallies, and written in sets.
 
 The items of who only has new orders are added to what was counted; all others' are counted anew, as everybody's are.
 """
@@ -10,17 +10,18 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, Connection, MetaData, Select, Table, Text, select, update
+from sqlalchemy import Column, Connection, MetaData, Select, Table, select
 
 from engine.customers.adding import add_orders
 from engine.customers.affinity import liked_points, refresh_affinities
 from engine.customers.clicks import Points, add_clicks
 from engine.customers.counted import counting
+from engine.customers.few_profiles import Change, changed_grades, write_profiles
 from engine.customers.kept import forget_times
-from engine.customers.region import forget, place, placed
+from engine.customers.region import know_places, moment_of_places, places
 from engine.customers.rhythm import Offsets, cycle, usual_hour
-from engine.customers.tally import tallies
-from engine.customers.temporary import analyze, drop, make
+from engine.customers.tally import tallies, tallying
+from engine.customers.temporary import analyze, drop, make, sorters
 from engine.customers.upsert import Upsert
 from engine.definitions.policy import Policy
 from engine.store.tables import profiles, zone_offsets
@@ -28,51 +29,45 @@ from engine.store.types import BigId
 from engine.store.zones import zone_rows
 
 _MOST_ADDED = 10_000  # new orders: their items are in memory
-_metadata = MetaData()
 _anew = Table(
-    "counted_anew", _metadata,
+    "counted_anew", MetaData(),
     Column("id", BigId, primary_key=True, autoincrement=False),
     prefixes=["TEMPORARY"],
 )  # fmt: skip
-_found = Table(
-    "habits_found", _metadata,
-    Column("customer_id", BigId, primary_key=True, autoincrement=False),
-    Column("province", Text), Column("city", Text),
-    Column("usual_hour", BigId), Column("usual_hour_confidence", BigId), Column("cycle_seconds", BigId),
-    Column("category_points", BigId), Column("brand_points", BigId),
-    prefixes=["TEMPORARY"],
-)  # fmt: skip
-_HABITS = tuple(column.name for column in _found.c)[1:]
 _ALL_ANEW = select(_anew.c.id)
 _ANEW = Upsert(_anew, ["id"], ["id"])
-_FOUND = Upsert(_found, ["customer_id"], ["customer_id", *_HABITS])
 
 
-def refresh_habits_of_few(
+def refresh_few(
     connection: Connection, policy: Policy, now: datetime, chosen: Select[Any]
-) -> None:
-    """Write the habits of the chosen customers into the profiles that they have, and their affinities. Their orders are in
-    `tallies` already."""
-    place(connection, policy.timezone, now, chosen)
-    people = connection.execute(_question()).all()
-    points = _count(connection, policy, now, people)
-    clocks = _Clocks(connection, policy.timezone, people)
-    rows = [_habits(person, clocks, points.get(person.id, (None, None))) for person in people]
-    before = [(person.id, *person[-len(_HABITS) :]) for person in people]
-    _write(connection, [row for row, old in zip(rows, before, strict=True) if row != old])
-    forget(connection)
+) -> tuple[int, list[Change]]:
+    """Write the profiles and affinities of the chosen customers. Returns how many profiles were written, and the grades
+    that changed."""
+    with tallying(connection, policy, now, chosen):
+        know_places(connection, policy.timezone, chosen)
+        question = _question(policy.timezone, chosen)
+        people = connection.execute(question, moment_of_places(now)).all()
+        points = _count(connection, policy, now, people)
+        clocks = _Clocks(connection, policy.timezone, people)
+        habits = [_habits(one, clocks, points.get(one.id, (None, None))) for one in people]
+        written = write_profiles(connection, policy, now, chosen, habits)
+    before = {one.id: one.grade for one in people if one.is_known}
+    return len(written), list(changed_grades(before, written))
 
 
 @cache
-def _question() -> Select[Any]:
+def _question(shop: str, chosen: Select[Any]) -> Select[Any]:
     t, p = tallies.c, profiles.c
+    homes = places(shop, chosen).subquery("homes")
+    home = homes.c
     return (
         select(
-            t.customer_id.label("id"), t.times, t.holds, t.added, placed.c.province.label("lives_in"),
-            placed.c.city.label("lives_at"), placed.c.zone, placed.c.seconds, *[p[name] for name in _HABITS],
+            t.customer_id.label("id"), t.times, t.holds, t.added, home.province.label("lives_in"),
+            home.city.label("lives_at"), home.zone, home.seconds, p.grade, p.category_points, p.brand_points,
+            p.customer_id.is_not(None).label("is_known"),
         )
-        .join_from(tallies, placed, placed.c.customer_id == t.customer_id)
-        .join(profiles, p.customer_id == t.customer_id)
+        .join_from(tallies, homes, home.customer_id == t.customer_id)
+        .join(profiles, p.customer_id == t.customer_id, isouter=True)
     )  # fmt: skip
 
 
@@ -84,14 +79,14 @@ def _count(
     if sum(map(len, new.values())) > _MOST_ADDED:
         new = {customer: orders for customer, orders in new.items() if not orders}
     added = add_orders(connection, [order for orders in new.values() for order in orders])
-    points = {
-        one.id: (
-            (one.category_points or 0) + added.points.get((one.id, "category"), 0),
-            (one.brand_points or 0) + added.points.get((one.id, "brand"), 0),
-        )
-        for one in people
-        if one.id in new and one.id not in added.unsure
-    }
+    points: dict[int, Points] = {}
+    for one in people:
+        customer = one.id
+        if customer in new and customer not in added.unsure:
+            points[customer] = (
+                (one.category_points or 0) + added.points.get((customer, "category"), 0),
+                (one.brand_points or 0) + added.points.get((customer, "brand"), 0),
+            )
     anew = [one.id for one in people if one.id not in points]
     of_anew = _count_anew(connection, policy, now, anew) if anew else {}
     # Last: a click counts where anybody bought of what its link is labelled.
@@ -115,7 +110,7 @@ def _count_anew(
     _ANEW.run(connection, [(customer,) for customer in people])
     analyze(connection, _anew)
     forget_times(connection, _ALL_ANEW)
-    with counting(connection, policy.prices.currency, now, _ALL_ANEW):
+    with sorters(connection), counting(connection, policy.prices.currency, now, _ALL_ANEW):
         refresh_affinities(connection, now, _ALL_ANEW, is_forgotten=True)
     found = connection.execute(select(liked_points)).all()
     drop(connection, liked_points, _anew)
@@ -157,22 +152,7 @@ def _as_offsets(rows: Sequence[Any]) -> Offsets:
 
 
 def _habits(person: Any, clocks: _Clocks, points: Points) -> tuple[Any, ...]:
-    """The values of `habits_found`."""
+    """The customer, and the values of HABITS."""
     times = sorted(_numbers(person.times))
     hour, confidence = usual_hour(times, clocks.of(person), clocks.shop)
     return (person.id, person.lives_in, person.lives_at, hour, confidence, cycle(times), *points)
-
-
-def _write(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    if not rows:
-        return
-    make(connection, _found)
-    _FOUND.run(connection, rows)
-    connection.execute(_written())
-    drop(connection, _found)
-
-
-@cache
-def _written() -> Any:
-    values = {name: _found.c[name] for name in _HABITS}
-    return update(profiles).values(values).where(profiles.c.customer_id == _found.c.customer_id)

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    bindparam,
     delete,
     insert,
     literal,
@@ -29,15 +30,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from engine.customers.changes import writing
 from engine.customers.chosen import choosing
 from engine.customers.counted import counting
-from engine.customers.evaluation import COLUMNS, evaluate
-from engine.customers.few import refresh_habits_of_few
+from engine.customers.evaluation import COLUMNS, Rules, evaluate, moments
+from engine.customers.few import refresh_few
 from engine.customers.habits import refresh_habits
 from engine.customers.kept import MARKS, forget_times
 from engine.customers.tagging import refresh_tags
-from engine.customers.tally import tallying
 from engine.customers.temporary import drop, make_of, sorters
+from engine.customers.upsert import Upsert
 from engine.customers.wake import leave_note
 from engine.definitions.policy import Policy
+from engine.store.recordset import encode_moment
 from engine.store.session import Store
 from engine.store.tables import customers, grade_changes, profiles, rate_states
 from engine.store.types import BigId, Moment
@@ -54,6 +56,15 @@ _before = Table(
     Column("grade", Text),
     Column("counted_sum", BigId),
     prefixes=["TEMPORARY"],
+)
+
+
+_CHANGES = Upsert(
+    grade_changes, ("customer_id", "at"), ("customer_id", "at", "before", "after"), kept=("before",)
+)
+_THERE_AND_BACK = delete(grade_changes).where(
+    grade_changes.c.at == bindparam("moment", type_=Moment()),
+    grade_changes.c.before.is_not_distinct_from(grade_changes.c.after),
 )
 
 
@@ -86,8 +97,7 @@ def refresh(
 
     A first evaluation is no change. Without `habits` those stay as they are. Returns how many profiles were written.
     """
-    with sorters(connection):
-        written = _refresh(connection, policy, now, customer_ids, habits=habits)
+    written = _refresh(connection, policy, now, customer_ids, habits=habits)
     if customer_ids is None:
         mark_fresh(connection, policy, now)
     leave_note(connection, customer_ids, now)
@@ -117,11 +127,10 @@ def _refresh_many(
     connection: Connection, policy: Policy, now: datetime, chosen: Select[Any] | None, *, habits: bool
 ) -> int:  # fmt: skip
     """All orders and items of these customers are counted anew."""
-    with counting(connection, policy.prices.currency, now, chosen):
+    with sorters(connection), counting(connection, policy.prices.currency, now, chosen):
         _remember(connection, chosen)
-        new = evaluate(policy, now, chosen)
         # Which orders the affinities hold is only true of affinities that are written.
-        written = _write(connection, new, without=() if habits else MARKS)
+        written = _write(connection, policy, now, chosen, without=() if habits else MARKS)
         _note_changes(connection, now)
         is_forgotten = habits and _forget_other_times(connection)
         drop(connection, _before)
@@ -132,12 +141,12 @@ def _refresh_many(
 
 def _refresh_few(connection: Connection, policy: Policy, now: datetime, chosen: Select[Any]) -> int:
     """New orders are added to what was counted, where nothing else happened to those of a customer."""
-    with tallying(connection, policy, now, chosen):
-        _remember(connection, chosen)
-        written = _write(connection, evaluate(policy, now, chosen, tallied=True))
-        _note_changes(connection, now)
-        drop(connection, _before)
-        refresh_habits_of_few(connection, policy, now, chosen)
+    written, changes = refresh_few(connection, policy, now, chosen)
+    if changes:
+        moment = encode_moment(connection, now)
+        at = moment.isoformat() if isinstance(moment, datetime) else moment
+        _CHANGES.run(connection, [(customer, at, *grades) for customer, *grades in changes])
+        connection.execute(_THERE_AND_BACK, {"moment": now})
     return written
 
 
@@ -186,6 +195,8 @@ def _keep_others_out(connection: Connection, chosen: Select[Any] | None) -> None
     if chosen is None:
         connection.exec_driver_sql("LOCK TABLE profiles IN SHARE ROW EXCLUSIVE MODE")
         return
+    # What writing a profile takes, before anything is read: who counts everybody is waited for, and waits.
+    connection.exec_driver_sql("LOCK TABLE profiles IN ROW EXCLUSIVE MODE")
     held = select(customers.c.id).where(customers.c.id.in_(chosen)).order_by(customers.c.id)
     connection.execute(held.with_for_update(key_share=True)).all()
 
@@ -197,13 +208,21 @@ def _remember(connection: Connection, chosen: Select[Any] | None) -> None:
     make_of(connection, _before, question)
 
 
-def _write(connection: Connection, new: Select[Any], without: Sequence[str] = ()) -> int:
+def _write(
+    connection: Connection,
+    policy: Policy,
+    now: datetime,
+    chosen: Select[Any] | None,
+    without: Sequence[str] = (),
+) -> int:
+    new = evaluate(Rules.of(policy), chosen)
     names = [column.name for column in COLUMNS if column.name not in without]
     statement = writing(
         connection.dialect.name, profiles, names[:1], names[1:-1], new, besides=names[-1:]
     )
     # SQLAlchemy forgets the row count of an INSERT unless it is told to keep it.
-    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
+    options = {"preserve_rowcount": True}
+    return connection.execute(statement, moments(policy, now), execution_options=options).rowcount
 
 
 def _forget_other_times(connection: Connection) -> bool:
@@ -240,5 +259,4 @@ def _note_changes(connection: Connection, now: datetime) -> None:
             set_={"after": statement.excluded.after},
         )
     )
-    there_and_back = grade_changes.c.before.is_not_distinct_from(grade_changes.c.after)
-    connection.execute(delete(grade_changes).where(grade_changes.c.at == now, there_and_back))
+    connection.execute(_THERE_AND_BACK, {"moment": now})

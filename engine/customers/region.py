@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import (
     CTE,
+    BindParameter,
     Column,
     ColumnElement,
     Connection,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    bindparam,
     case,
     func,
     insert,
@@ -71,19 +73,25 @@ _spellings = Table(
     Column("province", Text), Column("city", Text),
     prefixes=["TEMPORARY"],
 )  # fmt: skip
+_UNTIL: BindParameter[int] = bindparam("until", type_=BigId)
 _ROADS = ("路", "街", "道")
 _BLANKS = ("\u3000", ",", "，")
 
 
 def place(connection: Connection, shop: str, now: datetime, chosen: Select[Any] | None) -> None:
     """Fill `placed` for the customers that `chosen` selects, or for all; `shop` is the shop's zone."""
+    know_places(connection, shop, chosen)
+    make_of(connection, placed, places(shop, chosen), moment_of_places(now))
+
+
+def know_places(connection: Connection, shop: str, chosen: Select[Any] | None) -> None:
+    """Lay down what `places` needs: the names, and the clocks of these customers' zones."""
     _lay_down_names(connection)
     named = select(customers.c.timezone).distinct()
     if chosen is not None:
         named = named.where(customers.c.id.in_(chosen))
     there = {zone for zone in connection.execute(named).scalars() if zone}
     ensure_zones(connection, {*there, *zones(), shop})
-    make_of(connection, placed, _places(shop, now, chosen))
 
 
 def forget(connection: Connection) -> None:
@@ -128,25 +136,20 @@ def _rows_of_names() -> tuple[list[dict[str, Any]], ...]:
     return of_provinces, of_cities, rows
 
 
-def _places(shop: str, now: datetime, chosen: Select[Any] | None) -> Select[Any]:
-    home = _homes_of(chosen)
-    zone = _zone_of(shop, chosen)
-    steady = _steady(now)
-    return select(home.c.customer_id, home.c.province, home.c.city, zone, steady.c.seconds).join(
-        steady, steady.c.zone == zone, isouter=True
-    )
+def moment_of_places(now: datetime) -> dict[str, int]:
+    """The parameter of `places`."""
+    return {_UNTIL.key: int(now.timestamp())}
 
 
 @cache
-def _zone_of(shop: str, chosen: Select[Any] | None) -> ColumnElement[str]:
-    """Kept: a province each, to spell it is much of the work for a single customer."""
-    home = _homes_of(chosen).c
-    return func.coalesce(home.timezone, zone_of_province(home.province), literal(shop, Text))
-
-
-@cache
-def _homes_of(chosen: Select[Any] | None) -> CTE:
-    return _homes(_read(_in_province(_written(chosen))))
+def places(shop: str, chosen: Select[Any] | None) -> Select[Any]:
+    """The rows of `placed`. Kept: a province each, to spell it is much of the work for a single customer."""
+    home = _homes(_read(_in_province(_written(chosen))))
+    zone = func.coalesce(home.c.timezone, zone_of_province(home.c.province), literal(shop, Text))
+    steady = _steady()
+    return select(
+        home.c.customer_id, home.c.province, home.c.city, zone.label("zone"), steady.c.seconds
+    ).join(steady, steady.c.zone == zone, isouter=True)
 
 
 def _written(chosen: Select[Any] | None) -> CTE:
@@ -276,14 +279,14 @@ def _homes(read: CTE) -> CTE:
     return query.cte("homes").prefix_with("MATERIALIZED")
 
 
-def _steady(now: datetime) -> Any:
+def _steady() -> Any:
     """The zones whose clocks were never changed since the shop's first order: most are, and need no look per order."""
     first = select(func.min(orders.c.placed_at)).scalar_subquery()
     return (
         select(zone_offsets.c.zone, func.min(zone_offsets.c.seconds).label("seconds"))
         .where(
             zone_offsets.c.to_epoch > func.coalesce(epoch_seconds(first), 0),
-            zone_offsets.c.from_epoch <= int(now.timestamp()),
+            zone_offsets.c.from_epoch <= _UNTIL,
         )
         .group_by(zone_offsets.c.zone)
         .having(func.count() == 1)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from engine.customers.clock import DAY
 
 _HOUR = 3600
+_FEW = 3  # so many have a median time between them that is their mean
 NEAR = 2
 """Hours on either side of the middle of a run."""
 
@@ -36,7 +37,8 @@ def usual_hour(times: Sequence[int], own: Offsets, shop: Offsets) -> tuple[int |
     >>> usual_hour((23 * 3600 + 1800, 86400 + 1800), utc, utc)
     (0, 66)
     """
-    if not any(shop.local(times)):  # none, or known by dates only
+    # None, or known by dates only; most are not, and the first one shows it.
+    if not any(shop.local(times[:1])) and not any(shop.local(times)):
         return None, None
     orders, seconds = [0] * 24, [0] * 24
     for since_midnight in own.local(times):
@@ -45,9 +47,11 @@ def usual_hour(times: Sequence[int], own: Offsets, shop: Offsets) -> tuple[int |
     around = [*orders[-NEAR:], *orders, *orders[:NEAR]]
     # The run with most orders, then that with most in its middle, then the earliest.
     near, _, earliness = max(
-        (sum(around[hour : hour + 2 * NEAR + 1]), own_orders, -hour)
-        for hour, own_orders in enumerate(orders)
-        if own_orders
+        [
+            (sum(around[hour : hour + 2 * NEAR + 1]), own_orders, -hour)
+            for hour, own_orders in enumerate(orders)
+            if own_orders
+        ]
     )
     middle, total = -earliness, 0
     for apart in range(-NEAR, NEAR + 1):
@@ -62,7 +66,7 @@ def cycle(times: Sequence[int]) -> int | None:
     >>> cycle((0, 10, 15, 115)), cycle((0, 10, 15)), cycle((7,))
     (10, 7, None)
     """
-    gaps = sorted(later - time for time, later in pairwise(times))
-    if not gaps:
-        return None
+    if len(times) <= _FEW:
+        return (times[-1] - times[0]) // (len(times) - 1) if len(times) > 1 else None
+    gaps = sorted([later - time for time, later in pairwise(times)])
     return (gaps[(len(gaps) - 1) // 2] + gaps[len(gaps) // 2]) // 2

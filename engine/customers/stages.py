@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, case, func, literal
 
-from engine.definitions.policy import Policy
+from engine.definitions.policy import Policy, Stages
 from engine.store.types import Moment
 
 PROSPECT, FIRST_TIME, SECOND_TIME = "prospect", "first-time", "second-time"
@@ -25,21 +25,30 @@ _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 def stage(
     orders: ColumnElement[Any], last_order_at: ColumnElement[Any], policy: Policy, now: datetime
 ) -> ColumnElement[str]:
-    """SQL: the stage of who has so many completed orders (NULL: none), the last of them then.
+    """SQL: the stage of who has so many completed orders (NULL: none), the last of them then."""
+    asleep = literal(asleep_before(policy, now), Moment())
+    return stage_of(orders, last_order_at, policy.stages, asleep)
 
-    Dormant (休眠) goes before the count: asleep is whose last order is older than the policy's `dormant_after`.
-    """
+
+def stage_of(
+    orders: ColumnElement[Any],
+    last_order_at: ColumnElement[Any],
+    stages: Stages,
+    asleep: ColumnElement[Any],
+) -> ColumnElement[str]:
+    """The same; dormant (休眠), which goes before the count, is whose last order is older than `asleep`."""
     count = func.coalesce(orders, 0)
     return case(
         (count == 0, PROSPECT),
-        (last_order_at < literal(_asleep_before(policy, now), Moment()), DORMANT),
-        (count >= policy.stages.loyal, LOYAL),
-        (count >= policy.stages.repeat, REPEAT),
+        (last_order_at < asleep, DORMANT),
+        (count >= stages.loyal, LOYAL),
+        (count >= stages.repeat, REPEAT),
         (count >= 2, SECOND_TIME),
         else_=FIRST_TIME,
     )
 
 
-def _asleep_before(policy: Policy, now: datetime) -> datetime:
+def asleep_before(policy: Policy, now: datetime) -> datetime:
+    """Whose last order is older than the policy's `dormant_after`."""
     after = policy.dormant_after.delta
     return now - after if after <= now - _BEGINNING else _BEGINNING

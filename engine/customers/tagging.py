@@ -7,12 +7,14 @@ where a rule says the same; and in a dimension with one value it keeps every rul
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Delete,
     MetaData,
     Select,
     Table,
@@ -61,6 +63,9 @@ def refresh_tags(
     chosen: Select[Any] | None = None,
 ) -> None:
     """Put and take away what the rules say, for the chosen customers or for all; their profiles are fresh already."""
+    if not policy.tagging.rules:  # what others put is theirs
+        connection.execute(_ruled_of(chosen))
+        return
     make(connection, *_metadata.tables.values())
     for rule in policy.tagging.rules:
         connection.execute(_ask(rule, policy, now, chosen, connection))
@@ -202,7 +207,13 @@ def _amount(rule: AmountRule, scope: Scope) -> ColumnElement[bool]:
 
 def _take_away(chosen: Select[Any] | None) -> Any:
     still = exists().where(*[_ruled.c[key] == tags.c[key] for key in _KEY]).correlate(tags)
-    gone = delete(tags).where(tags.c.rule.is_not(None), ~still)
+    return _ruled_of(chosen).where(~still)
+
+
+@cache
+def _ruled_of(chosen: Select[Any] | None) -> Delete:
+    """Those that rules put there."""
+    gone = delete(tags).where(tags.c.rule.is_not(None))
     return gone if chosen is None else gone.where(tags.c.customer_id.in_(chosen))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    bindparam,
     case,
     cast,
     func,
@@ -35,6 +37,7 @@ from engine.definitions.policy import Policy
 from engine.store.tables import orders, profiles
 from engine.store.types import BigId, Moment, epoch_seconds
 
+_NOW, _PERIOD = bindparam("now", type_=Moment()), bindparam("period", type_=Moment())
 tallies = Table(
     "tallies", MetaData(),
     Column("customer_id", BigId, primary_key=True, autoincrement=False),
@@ -55,27 +58,31 @@ def tallying(
 ) -> Iterator[None]:
     """`tallies` is there for as long as it lasts, with a row per chosen customer, also where there are no orders."""
     period = bounds(policy.grading, now, policy.timezone).period
-    make_of(connection, tallies, _question(policy.prices.currency, period, now, chosen))
+    question = _question(policy.prices.currency, chosen)
+    make_of(connection, tallies, question, {"now": now, "period": period})
     analyze(connection, tallies)
     yield
     drop(connection, tallies)
 
 
-def _question(currency: str, period: datetime, now: datetime, chosen: Select[Any]) -> Select[Any]:
+@lru_cache(maxsize=8)
+def _question(currency: str, chosen: Select[Any]) -> Select[Any]:
     chosen_ones = chosen.subquery("who")
     who, o, p = chosen_ones.c, orders.c, profiles.c
-    counts = and_(o.customer_id == who.id, o.status.in_(COMPLETED), o.placed_at <= now)
-    amount, recent, mark = worth(orders, currency), o.placed_at >= period, fingerprint(o.id, o.placed_at)  # fmt: skip
+    counts = and_(o.customer_id == who.id, o.status.in_(COMPLETED), o.placed_at <= _NOW)
+    amount, recent, mark = worth(orders, currency), o.placed_at >= _PERIOD, fingerprint(o.id, o.placed_at)  # fmt: skip
     # Who has no profile yet has no affinities either.
     counted_to = case((p.customer_id.is_(None), 0), else_=p.counted_to)
     was_there = case((p.customer_id.is_(None), 0), else_=p.counted_sum)
+    # Of each order one of the two is worked out: neither database would see that the same stands in two places.
+    old = _sum(case((o.id <= counted_to, mark), else_=0))
+    new = _sum(case((o.id <= counted_to, 0), else_=mark))
     return (
         select(
             who.id, func.count(o.id), _sum(amount), func.min(o.placed_at), func.max(o.placed_at),
             func.count(case((recent, 1))), _sum(case((recent, amount))),
-            func.coalesce(func.max(o.id), 0), _sum(mark), _together(epoch_seconds(o.placed_at)),
-            case((func.max(was_there) == _sum(case((o.id <= counted_to, mark))), 1), else_=0),
-            _together(case((o.id > counted_to, o.id))),
+            func.coalesce(func.max(o.id), 0), old + new, _together(epoch_seconds(o.placed_at)),
+            case((func.max(was_there) == old, 1), else_=0), _together(case((o.id > counted_to, o.id))),
         )
         .select_from(chosen_ones)
         .outerjoin(profiles, p.customer_id == who.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -50,13 +50,17 @@ def is_there(connection: Connection, table: Table) -> bool:
     return connection.execute(asked, {"name": table.name}).scalar() is not None
 
 
-def fill(connection: Connection, table: Table, question: Any) -> None:
-    """With what a SELECT finds, its columns in the table's order."""
+def fill(
+    connection: Connection, table: Table, question: Any, values: Mapping[str, Any] | None = None
+) -> None:
+    """With what a SELECT finds, its columns in the table's order. `values`: of the parameters that the question has."""
     names = [column.name for column in table.c]
-    connection.execute(insert(table).from_select(names, question))
+    connection.execute(insert(table).from_select(names, question), values)
 
 
-def make_of(connection: Connection, table: Table, question: Any) -> None:
+def make_of(
+    connection: Connection, table: Table, question: Any, values: Mapping[str, Any] | None = None
+) -> None:
     """Create a temporary table that is not there, of what a SELECT finds, its columns in the table's order.
 
     PostgreSQL writes such a table a page at a time and an INSERT row by row: half of the time of a large one. Keys it has
@@ -64,10 +68,10 @@ def make_of(connection: Connection, table: Table, question: Any) -> None:
     """
     if connection.dialect.name == "postgresql":
         names = ", ".join(column.name for column in table.c)
-        connection.execute(_TableOf(f"{table.name} ({names})", question))
+        connection.execute(_TableOf(f"{table.name} ({names})", question), values)
     else:
         make(connection, table)
-        fill(connection, table, question)
+        fill(connection, table, question, values)
 
 
 class _TableOf(Executable, ClauseElement):

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, case, func, select
 
+from engine.audience.liking import is_of
 from engine.audience.scope import COMPLETED
 from engine.planning.due import ZONE_SLACK, Ask, seconds_of, whole_days, zone_of_customer
 from engine.planning.local_time import DAY, local_seconds
@@ -81,7 +82,7 @@ def replenishment(ask: Ask) -> Select[Any]:
         .join(cycles, cycles.c.category == liked.c.name)
         .join(customers, customers.c.id == liked.c.customer_id)
         .join(orders, orders.c.id == _last_order(liked))
-        .where(liked.c.kind == "category", *_inside(ask, liked.c.last_at, wait))
+        .where(is_of("category", liked.c), *_inside(ask, liked.c.last_at, wait))
     )
     if "category" in ask.trigger.arguments:
         query = query.where(liked.c.name.in_(ask.trigger.arguments["category"]))

@@ -215,7 +215,9 @@ class Order(_Row, table=True):
 
     __tablename__ = "orders"
     __table_args__ = (
-        Index("ix_orders_customer", "customer_id", "placed_at"),
+        # Also what is summed: a customer's orders are added up without a look at each. The id goes before it, or SQLite looks
+        # for the first order of a customer's moment among all orders of that moment.
+        Index("ix_orders_customer", "customer_id", "placed_at", "id", "status", "currency", "amount"),
         Index("ix_orders_placed", "placed_at"),
         Index("ix_orders_paid", "paid_at", postgresql_where=text("paid_at IS NOT NULL"), sqlite_where=text("paid_at IS NOT NULL")),
         Index("ix_orders_shipped", "shipped_at", postgresql_where=text("shipped_at IS NOT NULL"), sqlite_where=text("shipped_at IS NOT NULL")),
@@ -366,8 +368,11 @@ class Affinity(_Row, table=True):
 
     __tablename__ = "affinities"
     __table_args__ = (
-        Index("ix_affinities_last", "kind", "name", "last_at"),
+        # Of categories: an order moves it. Nobody asks when a brand was last bought. A query spells the kind out.
+        Index("ix_affinities_last", "name", "last_at", postgresql_where=text("kind = 'category'"), sqlite_where=text("kind = 'category'")),
+        Index("ix_affinities_brand", "name", postgresql_where=text("kind = 'brand'"), sqlite_where=text("kind = 'brand'")),
         Index("ix_affinities_clicked", "customer_id", postgresql_where=text("clicks > 0"), sqlite_where=text("clicks > 0")),
+        {"sqlite_with_rowid": False},
     )  # fmt: skip
     customer_id: int = _parent("customers.id", primary_key=True)
     kind: str = _text(primary_key=True)  # category | brand

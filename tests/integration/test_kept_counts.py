@@ -7,18 +7,20 @@ import random
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
 from engine.customers.merging import merge
-from engine.customers.profile import mark_fresh, refresh
+from engine.customers.profile import mark_fresh, mark_stale, refresh
 from engine.customers.push.body import read_body
 from engine.customers.push.faults import Faults
 from engine.customers.push.fields import PushKind
 from engine.customers.push.landing import Landed, Lander
 from engine.customers.push.rows import read_rows
 from engine.definitions.loader import load_policy
+from engine.store.migrate import upgrade
 from engine.store.session import Store
 from engine.store.tables import affinities, customers, profiles
 from tests.integration.test_habits import click
@@ -229,4 +231,43 @@ def test_items_that_change_while_another_process_counts_are_counted_anew(
     with store.write() as connection:
         shop.connection = connection
         assert shop.what_is_known() == shop.what_is_found()
+    store.close()
+
+
+def test_who_counts_one_customer_waits_for_who_counts_everybody(postgresql_url: str) -> None:
+    """(On SQLite there is one writer at a time.) Before it writes anything: else each would wait for the other."""
+    store = Store(postgresql_url)
+    with store.write() as connection:
+        shop = Shop(connection, 9)
+        mark_stale(connection)  # what is pushed waits for the refresh of everybody
+        shop.push("orders", {"id": "oA", "customer_id": "p0", "placed_at": START.isoformat(), "amount": 1, "items": [{"category": "tea"}]})  # fmt: skip
+        person = shop.ids()["p0"]
+
+    def other() -> None:
+        with store.write() as connection:
+            refresh(connection, POLICY, START, [person])
+
+    waiting = threading.Thread(target=other)
+    with store.write() as connection:
+        connection.exec_driver_sql("LOCK TABLE profiles IN SHARE ROW EXCLUSIVE MODE")  # as it does
+        waiting.start()
+        while not waits_for_a_lock(store):
+            assert waiting.is_alive()
+        refresh(connection, POLICY, START)
+    waiting.join()
+    with store.write() as connection:
+        shop.connection = connection
+        assert shop.what_is_known() == shop.what_is_found()
+    store.close()
+
+
+def test_the_order_of_a_moment_is_looked_up_by_its_customer(tmp_path: Path) -> None:
+    """A shop that knows days only has thousands at one moment. (Without figures of the tables, as SQLite's usually are.)"""
+    store = Store(f"sqlite:///{tmp_path / 'shop.db'}")
+    upgrade(store)
+    question = "SELECT {}(id) FROM orders WHERE customer_id = 1 AND placed_at = 1 AND status IN ('paid', 'received')"
+    with store.read() as connection:
+        for which in ("min", "max"):
+            plan = connection.exec_driver_sql("EXPLAIN QUERY PLAN " + question.format(which)).all()
+            assert "ix_orders_customer (customer_id=? AND placed_at=?)" in plan[0][3]
     store.close()
