@@ -1,7 +1,7 @@
 """What one more order costs: affinities in one tree on SQLite, less of them in indexes, and sums read from an index
 
-Revision: 0008
-Follows: 0007
+Revision: 0009
+Follows: 0008
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from alembic import op
 
 from engine.store.types import BigId, Moment
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
