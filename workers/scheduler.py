@@ -89,18 +89,14 @@ def listen(store: Store, planner: Planner, clock: Clock, ended: threading.Event)
     with Watch(store) as watch:
         seen = False
         while not ended.wait(LISTEN_SECONDS):
-            # By the look itself: what is written while the planner reacts is a change for the next one.
-            if watch.has_changed() or not (seen and watch.tells):
-                seen = _react(planner, clock)
-
-
-def _react(planner: Planner, clock: Clock) -> bool:
-    try:
-        return planner.react(clock)
-    except Exception:
-        # A full disk, say: the daemon lives on, and asks again.
-        _log.exception("planner.failed")
-        return False
+            try:
+                # By the look itself: what is written while the planner reacts is a change for the next one.
+                if watch.has_changed() or not (seen and watch.tells):
+                    seen = planner.react(clock)
+            except Exception:
+                # A full disk, say: the daemon lives on, and asks again.
+                _log.exception("planner.failed")
+                seen = False
 
 
 def _dispatch(
