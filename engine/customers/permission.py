@@ -26,7 +26,7 @@ from sqlalchemy import (
 from engine.definitions.campaign import Channel, MessageClass
 from engine.definitions.policy import Policy
 from engine.store.among import among, listed
-from engine.store.tables import State, consents, deliveries, suppressions
+from engine.store.tables import State, consents, customers, deliveries, suppressions
 
 Wanted = tuple[str, Channel, MessageClass]
 """Hash of the address, channel, class."""
@@ -68,13 +68,16 @@ def permissions(
 def newly_refused(connection: Connection, policy: Policy, batch: str) -> dict[int, str]:
     """Whom of a batch's queued deliveries nothing may be sent to (any more): delivery id → reason.
 
-    What `permissions` would answer for each row's address, channel and class; only the refusals leave the database.
+    What `permissions` would answer for each row's address, channel and class, and whether the customer is malicious; only the
+    refusals leave the database.
     """
     known = [f"{channel} {name}" for (channel, name), may in policy.unknown_consent.items() if may]
     rows = connection.execute(_REFUSED, {"of_batch": batch, "unknown_allowed": known}).all()
     return {
-        row_id: _permission(policy, channel, message_class, suppressed, granted).reason
-        for row_id, channel, message_class, suppressed, granted in rows
+        row_id: "malicious"
+        if malicious
+        else _permission(policy, channel, message_class, suppressed, granted).reason
+        for row_id, channel, message_class, suppressed, granted, malicious in rows
     }
 
 
@@ -144,10 +147,14 @@ def _refused() -> Select[Any]:
     suppressed = _suppressed(row.address_hash, row.channel)
     granted = _granted(row.address_hash, row.channel, row["class"])
     where_unknown = among(row.channel + " " + row["class"], "unknown_allowed")
-    return select(row.id, row.channel, row["class"], suppressed, granted).where(
+    malicious = customers.c.malicious
+    return select(row.id, row.channel, row["class"], suppressed, granted, malicious).where(
         row.batch == bindparam("of_batch"),
         row.state == State.QUEUED,
-        or_(suppressed.is_not(None), func.coalesce(granted, where_unknown).is_not(true())),
+        customers.c.id == row.customer_id,
+        or_(
+            malicious, suppressed.is_not(None), func.coalesce(granted, where_unknown).is_not(true())
+        ),
     )
 
 
