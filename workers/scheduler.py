@@ -73,7 +73,7 @@ def run(settings: Settings, clock: Clock, *, until_idle: bool = False) -> int:
 
 def wake(planner: Planner, clock: Clock) -> BackgroundScheduler:
     """Let the planner look now and then."""
-    # It warns each time that a job is still busy when it is due again: of every look that takes longer, during an outage.
+    # It warns each time that a job is still busy when it is due again: of a look that is long, or waits out an outage.
     logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
     waker = BackgroundScheduler(timezone="UTC")
     waker.add_job(
