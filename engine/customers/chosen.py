@@ -23,13 +23,10 @@ _UPSERT = Upsert(_chosen, ["id"], ["id"])
 
 
 @contextmanager
-def choosing(connection: Connection, ids: Sequence[int] | None) -> Iterator[Select[Any] | None]:
-    """The ids as a subquery, for as long as it lasts; None for all customers."""
-    if ids is None:
-        yield None
-        return
+def choosing(connection: Connection, ids: Sequence[int]) -> Iterator[Select[Any]]:
+    """The ids, each once, as a subquery, for as long as it lasts."""
     make(connection, _chosen)
-    _UPSERT.run(connection, [(number,) for number in sorted(set(ids))])
+    _UPSERT.run(connection, [(number,) for number in ids])
     analyze(connection, _chosen)
     yield _IDS
     drop(connection, _chosen)

@@ -75,14 +75,14 @@ def moments(policy: Policy, now: datetime) -> dict[str, datetime]:
 
 
 @lru_cache(maxsize=32)
-def evaluate(
-    rules: Rules, chosen: Select[Any] | None = None, *, tallied: bool = False
-) -> Select[Any]:
-    """One row per customer (of the chosen, or of all), shaped as COLUMNS. Their orders are in `counted` already, or
-    added up in `tallies`. The moments that it compares with are parameters: see `moments`."""
-    counts = _tallied() if tallied else _counted()
-    scored = _scored(counts, rules)
-    valued, last = _valued(scored, rules), _last_tallied() if tallied else _last_orders()
+def evaluate(rules: Rules, chosen: Select[Any] | None = None) -> Select[Any]:
+    """One row per customer, shaped as COLUMNS: of all, whose orders are in `counted` already, or of the chosen, whose
+    orders are added up in `tallies`. The moments that it compares with are parameters: see `moments`."""
+    if chosen is None:
+        counts, last = _counted(), _last_orders()
+    else:
+        counts, last = _tallied(), _last_tallied()
+    valued = _valued(_scored(counts, rules), rules)
     values: tuple[ColumnElement[Any], ...] = (
         customers.c.id,
         func.coalesce(valued.c.orders, 0),

@@ -66,7 +66,7 @@ def changed_grades(
 @lru_cache(maxsize=16)
 def _writing(dialect: str, rules: Rules, chosen: Select[Any]) -> Any:
     """What is different is found first: PostgreSQL takes a lock for each row that an INSERT … ON CONFLICT meets."""
-    new = evaluate(rules, chosen, tallied=True).subquery("counted")
+    new = evaluate(rules, chosen).subquery("counted")
     p, n, f = profiles.c, new.c, _found.c
     values = {name: n[name] for name in _COUNTED} | {name: f[name] for name in HABITS}
     differs = or_(

@@ -82,22 +82,19 @@ def refresh_habits(
     connection: Connection,
     policy: Policy,
     now: datetime,
-    chosen: Select[Any] | None = None,
     *,
     is_forgotten: bool,
 ) -> None:
-    """Write the habits of the chosen customers, or of all, into the profiles that they have, and their affinities.
-
-    Their orders are in `counted` already. The cycles of categories over all customers are written only with all.
-    """
-    place(connection, policy.timezone, now, chosen)
+    """Write the habits of all customers into the profiles that they have, and their affinities. Their orders are in `counted`
+    already."""
+    place(connection, policy.timezone, now)
     analyze(connection, placed)
     make_of(connection, _hourly, _orders_by_hour(policy.timezone))
     analyze(connection, _hourly)
     make_of(connection, _runs, _best_runs())
     make_of(connection, _hours, _usual_hours())
     make_of(connection, _cycles, _order_cycles())
-    refresh_affinities(connection, now, chosen, is_forgotten=is_forgotten)
+    refresh_affinities(connection, now, is_forgotten=is_forgotten)
     connection.execute(_write())
     forget(connection)
     drop(connection, liked_points, *_metadata.tables.values())

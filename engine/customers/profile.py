@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     delete,
+    func,
     insert,
     literal,
     select,
@@ -45,8 +46,9 @@ from engine.store.tables import customers, grade_changes, profiles, rate_states
 from engine.store.types import BigId, Moment
 
 _MARK = "profiles"
-_FEW = 10_000
-"""Up to so many customers are refreshed one by one where that is cheaper, in Python; more of them in sets throughout."""
+_AT_ONCE = 10_000
+"""So many of a few customers are refreshed together: what was read of them is in memory."""
+_MANY = 3  # one customer in so many: everybody, in sets, costs less than these one by one
 _COMPUTED = "habits 3"  # what a refresh computes: a program that computes more has to do it anew
 
 _before = Table(
@@ -59,6 +61,7 @@ _before = Table(
 )
 
 
+_GRADES = select(profiles.c.customer_id, profiles.c.grade, profiles.c.counted_sum)
 _CHANGES = Upsert(
     grade_changes, ("customer_id", "at"), ("customer_id", "at", "before", "after"), kept=("before",)
 )
@@ -112,30 +115,38 @@ def _refresh(
     *,
     habits: bool,
 ) -> int:
-    is_of_few = customer_ids is not None and len(customer_ids) <= _FEW
-    with choosing(connection, customer_ids) as chosen:
-        _keep_others_out(connection, chosen)
-        if chosen is not None and is_of_few and habits:
-            written = _refresh_few(connection, policy, now, chosen)
-        else:
-            written = _refresh_many(connection, policy, now, chosen, habits=habits)
-        refresh_tags(connection, policy, now, chosen)
+    if customer_ids is None or _are_many(connection, customer_ids):
+        return _refresh_all(connection, policy, now, habits=habits)
+    written = 0
+    ordered = sorted(set(customer_ids))  # as the locks are taken
+    for start in range(0, len(ordered), _AT_ONCE):
+        with choosing(connection, ordered[start : start + _AT_ONCE]) as chosen:
+            _keep_others_out(connection, chosen)
+            written += _refresh_few(connection, policy, now, chosen)
+            refresh_tags(connection, policy, now, chosen)
     return written
 
 
-def _refresh_many(
-    connection: Connection, policy: Policy, now: datetime, chosen: Select[Any] | None, *, habits: bool
-) -> int:  # fmt: skip
-    """All orders and items of these customers are counted anew."""
-    with sorters(connection), counting(connection, policy.prices.currency, now, chosen):
-        _remember(connection, chosen)
+def _are_many(connection: Connection, customer_ids: Sequence[int]) -> bool:
+    if len(customer_ids) <= _AT_ONCE:
+        return False
+    known = connection.execute(select(func.count()).select_from(profiles)).scalar_one()
+    return len(customer_ids) * _MANY > known
+
+
+def _refresh_all(connection: Connection, policy: Policy, now: datetime, *, habits: bool) -> int:
+    """All orders and items are counted anew."""
+    _keep_others_out(connection, None)
+    with sorters(connection), counting(connection, policy.prices.currency, now, None):
+        make_of(connection, _before, _GRADES)
         # Which orders the affinities hold is only true of affinities that are written.
-        written = _write(connection, policy, now, chosen, without=() if habits else MARKS)
+        written = _write(connection, policy, now, without=() if habits else MARKS)
         _note_changes(connection, now)
         is_forgotten = habits and _forget_other_times(connection)
         drop(connection, _before)
         if habits:
-            refresh_habits(connection, policy, now, chosen, is_forgotten=is_forgotten)
+            refresh_habits(connection, policy, now, is_forgotten=is_forgotten)
+    refresh_tags(connection, policy, now)
     return written
 
 
@@ -201,21 +212,10 @@ def _keep_others_out(connection: Connection, chosen: Select[Any] | None) -> None
     connection.execute(held.with_for_update(key_share=True)).all()
 
 
-def _remember(connection: Connection, chosen: Select[Any] | None) -> None:
-    question = select(profiles.c.customer_id, profiles.c.grade, profiles.c.counted_sum)
-    if chosen is not None:
-        question = question.where(profiles.c.customer_id.in_(chosen))
-    make_of(connection, _before, question)
-
-
 def _write(
-    connection: Connection,
-    policy: Policy,
-    now: datetime,
-    chosen: Select[Any] | None,
-    without: Sequence[str] = (),
+    connection: Connection, policy: Policy, now: datetime, without: Sequence[str] = ()
 ) -> int:
-    new = evaluate(Rules.of(policy), chosen)
+    new = evaluate(Rules.of(policy))
     names = [column.name for column in COLUMNS if column.name not in without]
     statement = writing(
         connection.dialect.name, profiles, names[:1], names[1:-1], new, besides=names[-1:]

@@ -78,10 +78,10 @@ _ROADS = ("路", "街", "道")
 _BLANKS = ("\u3000", ",", "，")
 
 
-def place(connection: Connection, shop: str, now: datetime, chosen: Select[Any] | None) -> None:
-    """Fill `placed` for the customers that `chosen` selects, or for all; `shop` is the shop's zone."""
-    know_places(connection, shop, chosen)
-    make_of(connection, placed, places(shop, chosen), moment_of_places(now))
+def place(connection: Connection, shop: str, now: datetime) -> None:
+    """Fill `placed` for all customers; `shop` is the shop's zone."""
+    know_places(connection, shop, None)
+    make_of(connection, placed, places(shop, None), moment_of_places(now))
 
 
 def know_places(connection: Connection, shop: str, chosen: Select[Any] | None) -> None:

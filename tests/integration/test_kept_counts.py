@@ -10,8 +10,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, delete, select
 
+from engine.customers import profile
 from engine.customers.merging import merge
 from engine.customers.profile import mark_fresh, mark_stale, refresh
 from engine.customers.push.body import read_body
@@ -196,6 +198,23 @@ def test_what_is_added_up_is_what_a_count_of_everything_finds(store: Store) -> N
         before = shop.what_is_known()
         assert refresh(connection, POLICY, shop.now) == 0
         assert shop.what_is_known() == before
+
+
+def test_many_are_added_up_in_several_goes_and_most_of_a_shop_is_counted(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profile, "_AT_ONCE", 2)
+    with store.write() as connection:
+        shop = Shop(connection, 8)
+        shop.now += timedelta(days=200)
+        before, (found, _) = shop.what_is_known()[0], shop.what_is_found()
+        new, people = found - before, shop.ids().values()
+        changed = sorted({row[0] for row in new})[: len(people) // 4]
+        mine = {row for row in new if row[0] in changed}
+        assert refresh(connection, POLICY, shop.now, changed[::-1]) == len(mine) > 4
+        assert shop.what_is_known()[0] - before == mine
+        refresh(connection, POLICY, shop.now, [*changed, *people])
+        assert shop.what_is_known()[0] == found
 
 
 def test_items_that_change_while_another_process_counts_are_counted_anew(
