@@ -47,8 +47,8 @@ from engine.store.types import BigId, Moment
 
 _MARK = "profiles"
 _AT_ONCE = 10_000
-"""So many of a few customers are refreshed together: what was read of them is in memory."""
-_MANY = 3  # one customer in so many: everybody, in sets, costs less than these one by one
+"""So many customers are added up together, in memory."""
+_MANY = 3  # more than one customer in so many: to count everybody, in sets, costs less
 _COMPUTED = "habits 3"  # what a refresh computes: a program that computes more has to do it anew
 
 _before = Table(
@@ -98,7 +98,8 @@ def refresh(
 ) -> int:
     """Write the profiles, habits and rules' tags of these customers, or of all, as of `now`; note each changed grade.
 
-    A first evaluation is no change. Without `habits` those stay as they are. Returns how many profiles were written.
+    Where these are a large part of the shop it is done for all. A first evaluation is no change. Without `habits`, for all only,
+    those stay as they are. Returns how many profiles were written.
     """
     written = _refresh(connection, policy, now, customer_ids, habits=habits)
     if customer_ids is None:
