@@ -22,6 +22,8 @@ from engine.rendering.source import Reader, Source
 from engine.rendering.wire import WIRE_HTML, WIRE_TEXT, wire_environment
 
 Values = dict[str, Any]
+_ALWAYS, _NEVER = "yanshu_always", "yanshu_never"
+"""Names that no author would take."""
 
 
 class Shape:
@@ -92,10 +94,9 @@ class Shape:
             after = self.html_nodes(inlined, tracked=True)
         except UnbalancedError:
             return False
-        for test in (None, True, False) if has_conditions(before) else (None,):
-            pair = [
-                _attempt(self.html_program(forced(body, test)), values) for body in (after, before)
-            ]
+        programs = [self.html_program(forceable(body)) for body in (after, before)]
+        for outcome in (None, True, False) if has_conditions(before) else (None,):
+            pair = [_attempt(program, values, outcome) for program in programs]
             if not same_either_way(samples, *pair):
                 return False
         return True
@@ -171,22 +172,28 @@ def has_conditions(body: Sequence[nodes.Node]) -> bool:
     return any(isinstance(node, nodes.If) for node in walk(body))
 
 
-def forced(body: Sequence[nodes.Node], outcome: bool | None) -> list[nodes.Node]:
-    """The template with every condition decided; None leaves them as they are."""
+def forceable(body: Sequence[nodes.Node]) -> list[nodes.Node]:
+    """The template, in which two more names, _ALWAYS and _NEVER, decide every condition where they are true."""
     copies = [clone(node) for node in body]
-    if outcome is not None:
-        for node in walk(copies):
-            if isinstance(node, nodes.If):
-                node.test = nodes.Const(outcome, lineno=node.lineno)
+    for node in list(walk(copies)):
+        if isinstance(node, nodes.If):
+            always, never = (
+                nodes.Name(name, "load", lineno=node.lineno) for name in (_ALWAYS, _NEVER)
+            )
+            asked = nodes.And(nodes.Not(never, lineno=node.lineno), node.test, lineno=node.lineno)
+            node.test = nodes.Or(always, asked, lineno=node.lineno)
     return copies
 
 
 def _attempt(
-    program: Program, values: Callable[[MessageData], Values]
+    program: Program, values: Callable[[MessageData], Values], outcome: bool | None
 ) -> Callable[[MessageData], str | None]:
+    """`outcome`: of all conditions; None leaves them as they are."""
+    decided = {_ALWAYS: outcome is True, _NEVER: outcome is False}
+
     def render(data: MessageData) -> str | None:
         try:
-            return program.render(values(data))
+            return program.render(values(data) | decided)
         except TEMPLATE_ERRORS:
             return None
 
