@@ -6,7 +6,6 @@ rows never stop good ones; they are written to `FILE.rejected.csv`.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, replace
@@ -20,6 +19,7 @@ from sqlalchemy import Connection, func, select
 
 from engine.clock import check_aware
 from engine.customers.batches import batches, orders_of
+from engine.customers.collector import without_collector
 from engine.customers.item_rows import ItemRows, Spool, order_of
 from engine.customers.job import Job
 from engine.customers.kinds import ImportSummary, Kind, Rows, rows_of
@@ -79,7 +79,7 @@ def import_file(
     """
     _check(kind, path, items)
     by_kind = _by_kind(mappings, kind, items)
-    with _transactions(store, dry_run=dry_run) as begin, _without_collector():
+    with _transactions(store, dry_run=dry_run) as begin, without_collector():
         importer = _Importer(
             store, begin, policy, check_aware(now), settings.hashing_key(), by_kind, on_progress
         )
@@ -126,19 +126,6 @@ def _transactions(store: Store, *, dry_run: bool) -> Iterator[Begin]:
     with store.write() as connection:
         yield lambda: nullcontext(connection)
         connection.rollback()
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Rows make no cycles, but hundreds of thousands of lists and tuples: looking through them for cycles took
-    30 % of an import's time. `_Importer` looks once a batch instead, when they are gone."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 class _Importer:

@@ -30,6 +30,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.customers.changes import writing
 from engine.customers.chosen import choosing
+from engine.customers.collector import without_collector
 from engine.customers.counted import counting
 from engine.customers.evaluation import COLUMNS, Rules, evaluate, moments
 from engine.customers.few import refresh_few
@@ -121,7 +122,8 @@ def _refresh(
     written = 0
     ordered = sorted(set(customer_ids))  # as the locks are taken
     for start in range(0, len(ordered), _AT_ONCE):
-        with choosing(connection, ordered[start : start + _AT_ONCE]) as chosen:
+        some = ordered[start : start + _AT_ONCE]
+        with without_collector(), choosing(connection, some) as chosen:
             _keep_others_out(connection, chosen)
             written += _refresh_few(connection, policy, now, chosen)
             refresh_tags(connection, policy, now, chosen)
