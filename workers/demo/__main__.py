@@ -148,8 +148,8 @@ class Demo:
         says("Go on:")
         shop = os.path.relpath(self.project)
         says(f"  yanshu --project {shop} explain customer {summary['ask_about']}")
-        says(f"  yanshu --project {shop} up      the daemon, the web and the inbox; Ctrl-C ends it")
-        says(f"  yanshu --project {shop} inbox   the mails in the browser")
+        says(f"  yanshu --project {shop} up      daemon, web and inbox, until Ctrl-C")
+        says(f"  yanshu --project {shop} inbox   the mails, in the browser")
 
     def _yanshu(self, *words: str) -> None:
         """A command as anybody would type it, without starting another Python for it."""

@@ -171,6 +171,6 @@ def _framed(html: str) -> str:
 
 
 def _snippet(html: str | None, text: str | None) -> str:
-    """The first words, from the plain text or from what is left of the HTML without its tags."""
-    plain = text or unescape(_TAG.sub(" ", _NOT_SHOWN.sub(" ", (html or "")[:50_000])))
-    return " ".join(plain.split())[:140]
+    """The first words, as mail programs show them beside the subject: of the HTML, where the preheader stands, else of the text."""
+    shown = unescape(_TAG.sub(" ", _NOT_SHOWN.sub(" ", (html or "")[:50_000]))).split()
+    return " ".join(shown or (text or "").split())[:140]
