@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -33,6 +33,12 @@ class RunStatus:
     @property
     def is_open(self) -> bool:
         return any(self.counts[state] for state in OPEN_STATES)
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether all of its messages still wait for their moment."""
+        waits = self.counts[State.PLANNED] + self.counts[State.WAITING]
+        return self.state == "open" and 0 < waits == sum(self.counts.values())
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -96,9 +102,10 @@ class Status:
             return "no runs yet: apply a campaign or a care rule"
         shown = self._shown()
         states = [state for state in State if self.states[state]]
+        lines = _together(shown)
         rows = [
-            [run.id, run.definition, run.occurrence, run.state, *(run.counts[s] or "" for s in states)]
-            for run in shown
+            [number, of[0].definition, when, of[0].state, *(_sum(of, state) or "" for state in states)]
+            for number, when, of in lines
         ]  # fmt: skip
         if len(self.runs) > 1:
             rows.append(["", "all", "", "", *(self.states[state] for state in states)])
@@ -107,8 +114,12 @@ class Status:
             rows,
             right={0, *range(4, 4 + len(states))},
         )
-        hidden = len(self.runs) - len(shown)
-        return f"{text}\n({hidden} older finished runs are not shown)" if hidden else text
+        notes = []
+        if len(lines) < len(shown):
+            notes.append("(runs of which nothing was sent yet are added up: -o json has each)")
+        if hidden := len(self.runs) - len(shown):
+            notes.append(f"({hidden} older finished runs are not shown)")
+        return "\n".join([text, *notes])
 
     def _shown(self) -> list[RunStatus]:
         finished = [run for run in self.runs if not run.is_open and run.state != "blocked"]
@@ -148,6 +159,32 @@ def status(connection: Connection, now: datetime) -> Status:
             select(func.min(deliveries.c.next_at)).where(deliveries.c.state == State.PLANNED)
         ).scalar(),
     )
+
+
+def _together(shown: Sequence[RunStatus]) -> list[tuple[str, str, list[RunStatus]]]:
+    """(number, occurrence, runs) of each line. The runs of a definition that lie wholly ahead are one: a care rule has a run
+    for each day, six weeks of them."""
+    ahead: dict[str, list[RunStatus]] = {}
+    for run in shown:
+        if run.is_ahead:
+            ahead.setdefault(run.definition, []).append(run)
+    lines = []
+    for run in shown:
+        of = ahead.get(run.definition, []) if run.is_ahead else [run]
+        if len(of) == 1:
+            lines.append((str(run.id), run.occurrence, of))
+        elif run is of[0]:
+            first, *_, last = sorted(of, key=_begins)
+            lines.append(("", f"{len(of)} runs, {first.occurrence} to {last.occurrence}", of))
+    return lines
+
+
+def _begins(run: RunStatus) -> tuple[bool, datetime | None, str]:
+    return run.starts_at is None, run.starts_at, run.occurrence
+
+
+def _sum(of: Sequence[RunStatus], state: State) -> int:
+    return sum(run.counts[state] for run in of)
 
 
 def _runs(connection: Connection) -> tuple[RunStatus, ...]:

@@ -59,6 +59,7 @@ def test_the_demo_keeps_what_it_says(tmp_path: Path) -> None:
     demo = run_demo(tmp_path)
     check_each_email_is_in_the_inbox_once(demo)
     check_its_pages_stand_alone(demo)
+    check_whom_it_says_to_ask_about(demo)
     with web_of(demo) as (project, address):
         check_one_click_stops_the_next_message(demo, project, address)
 
@@ -86,6 +87,13 @@ def check_its_pages_stand_alone(demo: Path) -> None:
         ["ps", "-eo", "args"], capture_output=True, text=True, check=True
     ).stdout
     assert str(demo) not in running
+
+
+def check_whom_it_says_to_ask_about(demo: Path) -> None:
+    customer = json.loads((demo / "summary.json").read_text())["ask_about"]
+    told = shop(demo).yanshu("explain", "customer", customer, *EVENING).stdout
+    assert "unsubscribed" in told
+    assert " sent " in told
 
 
 @contextmanager

@@ -130,7 +130,9 @@ def test_messages_are_listed_newest_first_with_what_a_test_needs(inbox: Inbox) -
 
 
 def test_the_list_shows_the_preheader_beside_the_subject(inbox: Inbox) -> None:
-    hidden = "<style>.p { display: none }</style><div class='p'>老客提前两天看</div><p>您好，李雷</p>"
+    hidden = (
+        "<style>.p { display: none }</style><div class='p'>老客提前两天看</div><p>您好，李雷</p>"
+    )
     inbox.send(mail(html=hidden, text="山间咖啡: https://shop.example/c/yft5c879"))
     inbox.send(mail(html="<img src='cid:none' alt=''>", text="只有文字"))
     shown = [row.text() for row in LexborHTMLParser(inbox.get("/").text).css("nav a")]

@@ -136,3 +136,36 @@ def test_the_text_leaves_old_finished_runs_out_and_says_so(store: Store) -> None
     assert "camp-30" in text
     assert "camp-10 " not in text
     assert "10 older finished runs" in text
+
+
+def test_the_text_adds_up_the_days_of_a_rule_that_lie_ahead(store: Store) -> None:
+    """A care rule has a run for each of the next six weeks: nobody would find the one that matters among them."""
+    with store.write() as connection:
+        some_customers(connection, 8)
+        for number in range(1, 7):
+            days = {
+                "starts_at": NOW + timedelta(days=7 - number),
+                "occurrence": f"day:2026-11-{16 - number:02}",
+            }
+            a_run(connection, number, definition="birthday", **days)
+            a_delivery(connection, number, number, State.PLANNED)
+        a_delivery(connection, 6, 7, State.SENT)
+        a_run(connection, 7, definition="once")
+        a_delivery(connection, 7, 8, State.PLANNED)
+    with store.read() as connection:
+        found = status(connection, NOW)
+    lines = [line.split() for line in found.as_text().splitlines()]
+    assert [
+        "birthday",
+        "5",
+        "runs,",
+        "day:2026-11-11",
+        "to",
+        "day:2026-11-15",
+        "open",
+        "5",
+    ] in lines
+    assert ["6", "birthday", "day:2026-11-10", "open", "1", "1"] in lines
+    assert ["7", "once", "at:2026-11-09T10:00+08:00", "open", "1"] in lines
+    assert "-o json has each" in found.as_text()
+    assert len(found.as_json()["runs"]) == 7

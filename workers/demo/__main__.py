@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from sqlalchemy import func, select
+from sqlalchemy import Connection, and_, func, select
 
 from engine.cli import main as yanshu
 from engine.clock import parse_moment
@@ -30,7 +30,7 @@ from engine.insight.funnel import report
 from engine.insight.report import report_page
 from engine.settings import PROJECT_FILE, Settings, load_settings
 from engine.store.session import Store
-from engine.store.tables import deliveries
+from engine.store.tables import Engagement, customers, deliveries, engagements
 from workers.demo.people import Shop
 from workers.demo.readers import Mail, react, read_mail
 from workers.demo.station import DemoClock, Station, running
@@ -119,12 +119,13 @@ class Demo:
                     )
                 ).scalars()
             )
+            asked = _has_most_to_tell(connection)
         page, inbox = self.root / "report.html", self.root / "inbox.html"
         page.write_text(report_page(found, settings.shop), encoding="utf-8")
         static_page(settings.var / "inbox", inbox)
         arrived = [read_mail(path).delivery for path in (settings.var / "inbox").glob("*.eml")]
         whole = set(arrived) == sent and len(arrived) == len(sent)
-        summary = _summary(found, self.root, seconds, once=whole)
+        summary = _summary(found, self.root, seconds, once=whole) | {"ask_about": asked}
         (self.root / "summary.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")
         self._tell_summary(summary, len(sent))
         return 0 if whole else 1
@@ -171,6 +172,20 @@ def _states(store: Store) -> dict[str, int]:
         return {row.state: row.number for row in rows}
 
 
+def _has_most_to_tell(connection: Connection) -> str:
+    """Who unsubscribed and had most messages: `explain` then shows what was sent, what stopped it, and what it stopped."""
+    d, e = deliveries.c, engagements.c
+    stopped = and_(e.delivery_id == d.id, e.kind == Engagement.UNSUBSCRIBED.value)
+    found = (
+        select(customers.c.ref)
+        .join_from(customers, deliveries, d.customer_id == customers.c.id)
+        .join(engagements, stopped, isouter=True)
+        .group_by(customers.c.id)
+        .order_by(func.count(e.id).desc(), func.count(d.id.distinct()).desc(), customers.c.ref)
+    )
+    return str(connection.execute(found.limit(1)).scalar_one())
+
+
 def _summary(found: Any, root: Path, seconds: float, *, once: bool) -> dict[str, Any]:
     def total(key: str) -> int:
         return sum(getattr(one, key) for one in found.definitions)
@@ -184,7 +199,6 @@ def _summary(found: Any, root: Path, seconds: float, *, once: bool) -> dict[str,
         "unsubscribed": total("unsubscribed"),
         "each_once": once,
         "seconds": round(seconds, 1),
-        "ask_about": "00010",
         "files": {
             "report": str(here / "report.html"),
             "inbox": str(here / "inbox.html"),
