@@ -105,8 +105,9 @@ def refresh_affinities(
     gather(connection, now, chosen, *_known_of_others(chosen))
     make_of(connection, _likes, _bought())
     make_of(connection, _clicked, _clicks(now, chosen))
-    connection.execute(_add_clicks())
-    fill(connection, _likes, _only_clicked())
+    if connection.execute(select(_clicked.c.name_id).limit(1)).first() is not None:
+        connection.execute(_add_clicks())
+        fill(connection, _likes, _only_clicked())
     analyze(connection, _likes)
     make_of(connection, _gaps, _between_orders(of_all=chosen is None))
     analyze(connection, _gaps)
