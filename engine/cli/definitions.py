@@ -49,8 +49,13 @@ def lint(
         {"errors": errors, "warnings": warnings, "problems": [_as_json(p) for p in problems]},
         lambda: spell(session, problems),
     )
-    session.note(f"{errors} errors, {warnings} warnings" if problems else "no problems")
+    counted = f"{_many(errors, 'error')}, {_many(warnings, 'warning')}"
+    session.note(counted if problems else "no problems")
     return EXIT_ERROR if errors else EXIT_FINE
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _in_words(_session: Session, problems: list[Problem]) -> str:

@@ -94,7 +94,7 @@ def send_test(
 ) -> int:
     """Send one message to yourself, marked as a test, untracked and not counted."""
     from engine.channels.base import Accepted, Unknown
-    from engine.cli.trial import send
+    from engine.cli.trial import send, way_out
 
     session = Session.of(ctx)
     outcome = send(session, name, to, customer, step, variant)
@@ -102,6 +102,8 @@ def send_test(
     said = outcome.detail if isinstance(outcome, Unknown) else outcome.reply
     session.answer(
         {"to": to, "sent": is_sent, "reply": said},
-        lambda: f"{to}: {'sent' if is_sent else 'not sent'}: {said}",
+        lambda: (
+            f"{to}: sent: {said}" if is_sent else f"{to}: not sent: {way_out(session, to)}: {said}"
+        ),
     )
     return EXIT_FINE if is_sent else EXIT_ERROR

@@ -59,6 +59,17 @@ def send(
     return outcome
 
 
+def way_out(session: Session, to: str) -> str:
+    """Who was asked to take it: the mail server or the gateway, with what starts one where it is the development inbox."""
+    settings = session.settings
+    if "@" not in to:
+        return f"the gateway at {settings.sms.url}"
+    smtp, inbox = settings.smtp, settings.inbox
+    is_ours = (smtp.host, smtp.port) == (inbox.host, inbox.smtp_port)
+    hint = " (`yanshu inbox` starts it)" if is_ours else ""
+    return f"{smtp.host}:{smtp.port}{hint}"
+
+
 def _normal(normalise: Callable[[str], str], to: str) -> str:
     try:
         return normalise(to)

@@ -318,7 +318,15 @@ def test_a_test_message_that_cannot_go_exits_1(shop: Path) -> None:
         check=1,
         environment=where,
     )
-    assert "not sent" in done.stdout
+    assert f"not sent: 127.0.0.1:{where['YANSHU_SMTP__PORT']}: Connection refused" in done.stdout
+
+
+def test_a_test_message_to_the_inbox_that_is_not_there_says_what_starts_it(shop: Path) -> None:
+    port = str(_free_port())
+    ports = {"YANSHU_SMTP__PORT": port, "YANSHU_INBOX__SMTP_PORT": port}
+    words = ("send-test", "double11-winback", "--to", "me@shop.example")
+    done = yanshu(*words, cwd=shop, check=1, environment=ports)
+    assert f"127.0.0.1:{port} (`yanshu inbox` starts it): Connection refused" in done.stdout
 
 
 def test_preview_writes_the_message_as_files(shop: Path, tmp_path: Path) -> None:
