@@ -143,11 +143,8 @@ def test_the_text_adds_up_the_days_of_a_rule_that_lie_ahead(store: Store) -> Non
     with store.write() as connection:
         some_customers(connection, 8)
         for number in range(1, 7):
-            days = {
-                "starts_at": NOW + timedelta(days=7 - number),
-                "occurrence": f"day:2026-11-{16 - number:02}",
-            }
-            a_run(connection, number, definition="birthday", **days)
+            day, starts = f"day:2026-11-{16 - number:02}", NOW + timedelta(days=7 - number)
+            a_run(connection, number, definition="birthday", occurrence=day, starts_at=starts)
             a_delivery(connection, number, number, State.PLANNED)
         a_delivery(connection, 6, 7, State.SENT)
         a_run(connection, 7, definition="once")
