@@ -8,9 +8,17 @@ import secrets as random_secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -31,6 +39,15 @@ SHORTEST_TOKEN = 24
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        is_whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or an IPv6 address that is none
+        return False
+    return is_whole and text.isprintable() and " " not in text
 
 
 class ShopSettings(_Section):
@@ -68,6 +85,12 @@ class SmsSettings(_Section):
     signature: str = ""  # 【shop】; default: the shop's name
     opt_out: str = "拒收请回复R"
     timeout: float = Field(default=10.0, gt=0, le=120)
+
+    @model_validator(mode="after")
+    def _has_a_way(self) -> Self:
+        if self.gateway != "none" and not _is_web_address(self.url):
+            raise ValueError(f"url: {self.url!r} is not an http(s) address")
+        return self
 
 
 class WebSettings(_Section):
@@ -168,6 +191,14 @@ class Settings(BaseSettings):
         toml = settings_cls.model_config.get("toml_file")
         file = TomlConfigSettingsSource(settings_cls, toml_file=toml)
         return init_settings, _Credentials(settings_cls), env_settings, file
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_reached(cls, given: str) -> str:
+        """Every link of every message begins with it."""
+        if given and not _is_web_address(given):
+            raise ValueError(f"{given!r} is not a web address; write https://mail.shop.example")
+        return given
 
     @property
     def var(self) -> Path:
@@ -296,7 +327,8 @@ def _explain(error: ValidationError) -> str:
             if (problem["type"] == "extra_forbidden")
             else ""
         )
-        what = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"]
+        is_unknown = problem["type"] == "extra_forbidden"
+        what = "unknown key" if is_unknown else problem["msg"].removeprefix("Value error, ")
         lines.append(f"{PROJECT_FILE}, environment or credentials: {path}: {what}{hint}")
     return "\n".join(lines)
 

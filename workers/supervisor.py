@@ -20,6 +20,7 @@ import structlog
 
 from engine.clock import OFFSET_VARIABLE, Clock
 from engine.errors import ConfigurationError
+from engine.rendering.headers import SHOP_SENDER, parse_sender
 from engine.settings import InboxSettings, Settings
 from workers.children import die_with_parent
 from workers.valkey import Embedded
@@ -134,9 +135,10 @@ class Supervisor:
 def up(settings: Settings, clock: Clock, *, until_idle: bool = False) -> int:
     """Run everything until SIGTERM or SIGINT, or until idle. Returns the exit code.
 
-    Raises ConfigurationError where there is no SMTP host, or a Redis that does not answer.
+    Raises ConfigurationError where there is no SMTP host or sender, or a Redis that does not answer.
     """
     settings.require_smtp()
+    parse_sender(settings.smtp.sender, SHOP_SENDER)  # else each worker would start, fail, start
     if settings.redis_url:
         _require_answer(settings.redis_url)
     with nullcontext() if settings.redis_url else Embedded() as broker:

@@ -34,6 +34,15 @@ def decimals_of(currency: str) -> int:
     return 3 if currency in _WITH_THREE else 2
 
 
+def in_units(amount: int, currency: str) -> str:
+    """Smallest units as people write them, without a sign for the currency.
+
+    >>> in_units(199999, "CNY"), in_units(5, "JPY"), in_units(-50, "KWD")
+    ('1999.99', '5', '-0.050')
+    """
+    return f"{Decimal(amount).scaleb(-decimals_of(currency)):f}"
+
+
 def at_least(amount: Decimal, currency: str) -> int:
     """The smallest whole number of smallest units that is no less than `amount`.
 

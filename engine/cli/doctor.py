@@ -11,7 +11,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from engine.cli.context import Session
-from engine.errors import YanshuError
+from engine.errors import ConfigurationError, YanshuError
 
 _TIMEOUT = 5.0
 _CLOCK_SLACK = timedelta(seconds=5)
@@ -103,10 +103,15 @@ def _smtp(session: Session) -> Answer:
     from engine.channels.handshake import Session as SmtpSession
     from engine.channels.handshake import open_session
     from engine.channels.wire import Timeouts
+    from engine.rendering.headers import SHOP_SENDER, parse_sender
 
     smtp = session.settings.smtp
     if not smtp.host:
         return "error", "no server is named: set smtp.host (`up` will not start)"
+    try:
+        parse_sender(smtp.sender, SHOP_SENDER)
+    except ConfigurationError as error:
+        return "error", f"{error} (`up` will not start)"
     where = f"{smtp.host}:{smtp.port}"
     patience = dict.fromkeys(("connect", "greeting", "ehlo", "starttls", "tls", "auth"), _TIMEOUT)
 
@@ -169,8 +174,6 @@ def _secrets(session: Session) -> Answer:
 def _public_url(session: Session) -> Answer:
     url = session.settings.web_url
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return "error", f"{url!r} is not a web address; set public_url"
     if parts.hostname in _LOOPBACK:
         return "warning", f"{url}: customers cannot reach this machine's loopback"
     if parts.scheme != "https":

@@ -20,7 +20,7 @@ from engine.cli.rendered import (
 )
 from engine.customers.addresses import normalise_email, normalise_phone
 from engine.definitions.campaign import Campaign, Care, Channel, Step
-from engine.delivery.letters import envelope_sender, message_host
+from engine.delivery.letters import message_host
 from engine.errors import ConfigurationError, YanshuError
 from engine.foresight.trials import note_trial
 from engine.rendering.context import MessageData
@@ -84,14 +84,15 @@ def _email(
         raise YanshuError(f"step {step.id!r} of {definition.id} does not go by email")
     marked = replace(step, email=replace(step.email, subject=MARK + step.email.subject))
     compiler = email_compiler(session, replace(definition, steps=(marked,)))
-    body = compiler.compile(marked, data.customer["language"]).compose(
+    email = compiler.compile(marked, data.customer["language"])
+    body = email.compose(
         data._replace(
             customer={**data.customer, "email": to},
             # Mailboxes drop a second message of one id, and a test is often repeated.
             message_id=f"<test.{new_public_id()}@{message_host(session.settings)}>",
         )
     )
-    envelope = Envelope(NOBODY, envelope_sender(session.settings, step), to, body)
+    envelope = Envelope(NOBODY, email.sender, to, body)
     return asyncio.run(send_one(session.settings.smtp, envelope))
 
 

@@ -9,14 +9,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from email.utils import parseaddr
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
 from engine.channels.base import Envelope
 from engine.definitions.campaign import Channel, Step
-from engine.errors import ConfigurationError
 from engine.rendering.context import (
     CUSTOMER_COLUMNS,
     MessageData,
@@ -140,7 +138,7 @@ class Writer:
     def __init__(self, settings: Settings, signer: Signer, timezone: str) -> None:
         self._settings, self._signer, self._timezone = settings, signer, timezone
         self._host = message_host(settings)
-        self._email: dict[str, tuple[EmailCompiler, str]] = {}  # with the envelope's sender
+        self._email: dict[str, EmailCompiler] = {}
         self._sms: dict[str, SmsCompiler] = {}
 
     def render(self, letter: Letter, now: datetime) -> Rendered:
@@ -159,21 +157,19 @@ class Writer:
         return self._render_email(letter, data)
 
     def _render_email(self, letter: Letter, data: MessageData) -> Rendered:
-        found = self._email.get(letter.row.digest)
-        if found is None:
-            found = self._email[letter.row.digest] = self._email_compiler(letter)
-        compiler, sender = found
+        compiler = self._email.get(letter.row.digest)
+        if compiler is None:
+            compiler = self._email[letter.row.digest] = self._email_compiler(letter.version)
         customer = letter.customer
         email = compiler.compile(letter.step, customer["language"])
         address, body = customer["email"], email.compose(data)
-        return Rendered(Envelope(data.delivery, sender, address, body, email.is_plain), None)
+        return Rendered(Envelope(data.delivery, email.sender, address, body, email.is_plain), None)
 
-    def _email_compiler(self, letter: Letter) -> tuple[EmailCompiler, str]:
-        files, definition = letter.version.files, letter.version.definition
-        compiler = EmailCompiler(
+    def _email_compiler(self, version: Version) -> EmailCompiler:
+        files, definition = version.files, version.definition
+        return EmailCompiler(
             self._settings, self._signer, files, definition, timezone=self._timezone
         )
-        return compiler, envelope_sender(self._settings, letter.step)
 
     def _render_sms(self, letter: Letter, data: MessageData) -> Rendered:
         compiler = self._sms.get(letter.row.digest)
@@ -194,19 +190,4 @@ class Writer:
 
 def message_host(settings: Settings) -> str:
     """The right side of Message-IDs: the sender's domain, which the shop owns."""
-    address = _address(settings.smtp.sender)
-    return address.rpartition("@")[2] or "localhost"
-
-
-def envelope_sender(settings: Settings, step: Step) -> str:
-    """MAIL FROM: the step's own sender, else the project's. Raises ConfigurationError where there is none."""
-    address = _address((step.email.sender if step.email else "") or settings.smtp.sender)
-    if not address:
-        raise ConfigurationError("no sender: set smtp.sender in yanshu.toml, or `from` in the step")
-    return address
-
-
-@lru_cache(maxsize=256)
-def _address(mailbox: str) -> str:
-    """The address of `店铺 <hi@shop.example>`."""
-    return parseaddr(mailbox)[1]
+    return parseaddr(settings.smtp.sender)[1].rpartition("@")[2] or "localhost"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from engine.channels.base import Envelope, Outcome, Refused
 from engine.channels.smtp import SmtpConnection
 from engine.delivery.send import Transport
+from engine.rendering.headers import SHOP_SENDER, parse_sender
 from engine.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,8 +50,10 @@ class SmsTransport:
 def transports(
     settings: Settings, connections: int
 ) -> Mapping[str, Sequence[Callable[[], Transport]]]:
-    """Per channel, how to open each of this process's connections. Raises ConfigurationError without an SMTP host."""
+    """Per channel, how to open each of this process's connections. Raises ConfigurationError without an SMTP host
+    or a sender."""
     settings.require_smtp()
+    parse_sender(settings.smtp.sender, SHOP_SENDER)
     ways: dict[str, Sequence[Callable[[], Transport]]] = {
         "email": [lambda: SmtpConnection(settings.smtp)] * max(1, connections)
     }

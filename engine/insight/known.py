@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from engine.audience.money import in_units
 from engine.customers.owners import merged_into
 from engine.insight.person import Person, find_people, people_by_id
 from engine.pages.terminal import local, plain, table
@@ -49,7 +50,7 @@ class Known:
         if self.merged:
             lines.append(f"  merged into this one: {plain(', '.join(self.merged))}")
         if self.orders:
-            rows = [[o["id"], o["status"], local(o["placed_at"], zone), o["amount"], o["currency"]] for o in self.orders]  # fmt: skip
+            rows = [[o["id"], o["status"], local(o["placed_at"], zone), in_units(o["amount"], o["currency"]), o["currency"]] for o in self.orders]  # fmt: skip
             lines.append(table(["order", "status", "placed", "amount", ""], rows, right={3}))
         return "\n".join(lines)
 

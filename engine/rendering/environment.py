@@ -154,7 +154,9 @@ def error_position(error: BaseException, fallback: Position) -> Position:
 
 def rendering_error(error: BaseException, position: Position, delivery: str = "") -> RenderingError:
     """A template's failure as one sentence with its place."""
-    what = str(error) or type(error).__name__
+    # Jinja's own text of a syntax error repeats the place.
+    said = error.message if isinstance(error, TemplateSyntaxError) else str(error)
+    what = said or type(error).__name__
     return RenderingError(what, delivery=delivery or None, position=position)
 
 

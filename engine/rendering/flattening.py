@@ -7,14 +7,15 @@ all its files. One difference to Jinja: what a block sets, the `super()` inside 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 from jinja2 import nodes
 from jinja2.exceptions import TemplateNotFound, TemplateSyntaxError
 
-from engine.errors import Position
+from engine.errors import Position, did_you_mean
 from engine.rendering.environment import Environment
 
 LINES = 1_000_000
@@ -117,9 +118,10 @@ class _Flattening:
         """Prelude and body of one template, inheritance resolved."""
         depth = len(self._open)
         chain, prelude = [self._parse(name)], list[nodes.Node]()
-        while (parent := self._parent(chain[-1])) is not None:
+        while (extends := self._extends(chain[-1])) is not None:
             prelude = [n for n in chain[-1].body if isinstance(n, _PRELUDE)] + prelude
-            chain.append(self._parse(parent))
+            with self._found(extends) as parent:
+                chain.append(self._parse(parent))
         blocks = _Blocks(self, chain)
         body = self._expand(chain[-1].body, blocks, None)
         del self._open[depth:]
@@ -139,10 +141,10 @@ class _Flattening:
         self._open.append(name)
         return tree
 
-    def _parent(self, tree: nodes.Template) -> str | None:
+    def _extends(self, tree: nodes.Template) -> nodes.Extends | None:
         for node in tree.body:
             if isinstance(node, nodes.Extends):
-                return self._literal(node, node.template)
+                return node
         nested = next(iter(tree.find_all(nodes.Extends)), None)
         if nested is not None:
             raise self.error("extends must not stand inside another tag", nested)
@@ -152,6 +154,18 @@ class _Flattening:
         if isinstance(name, nodes.Const) and isinstance(name.value, str):
             return name.value
         raise self.error("write the template's name out, in quotes", node)
+
+    @contextmanager
+    def _found(self, node: nodes.Extends | nodes.Include) -> Iterator[str]:
+        """The name of the template that the tag pulls in; that there is none is said of this place."""
+        name = self._literal(node, node.template)
+        try:
+            yield name
+        except TemplateNotFound:
+            known = self._environment.list_templates()
+            raise self.error(
+                f"there is no template {name!r}{did_you_mean(name, known)}", node
+            ) from None
 
     def error(self, message: str, node: nodes.Node) -> TemplateSyntaxError:
         number, line = divmod(node.lineno, LINES)
@@ -198,11 +212,8 @@ class _Flattening:
     def _include(self, node: nodes.Include) -> list[nodes.Node]:
         if node.ignore_missing or not node.with_context:
             raise self.error("include takes a template's name and nothing else", node)
-        name = self._literal(node, node.template)
-        try:
+        with self._found(node) as name:
             prelude, body = self.document(name)
-        except TemplateNotFound:
-            raise self.error(f"there is no template {name!r}", node) from None
         return _scoped([*prelude, *body], node)
 
 

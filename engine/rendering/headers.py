@@ -25,6 +25,8 @@ _ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,25
 _SENDER = re.compile(r"\s*(?P<name>[^<>]*?)\s*<(?P<address>[^<>]+)>\s*|\s*(?P<bare>[^<>\s]+)\s*")
 _WORD_BYTES = 39  # 52 base64 characters, 64 with `=?utf-8?b?…?=`, 73 after `Subject: `
 
+SHOP_SENDER = "yanshu.toml: smtp.sender"
+"""Where the sender stands that is no definition's own."""
 MAX_NAME_CHARACTERS = 64
 MAX_SUBJECT_CHARACTERS = 250
 
@@ -80,6 +82,8 @@ def check_address(address: str) -> str:
 
 def parse_sender(text: str, where: str) -> tuple[str, str]:
     """Name and address of `店铺 <hi@shop.example>` or of a bare address. Raises ConfigurationError naming `where`."""
+    if not text:
+        raise ConfigurationError(f"{where} is missing; write sender = '店铺 <hi@shop.example>'")
     match = _SENDER.fullmatch(text)
     if match is None:
         raise ConfigurationError(f"{where}: {text!r} is no sender; write 店铺 <hi@shop.example>")

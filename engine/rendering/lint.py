@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from jinja2 import TemplateError
+
 from engine.definitions.campaign import (
     Care,
     Definition,
@@ -23,7 +25,8 @@ from engine.definitions.templates import template_file, template_names
 from engine.errors import Position, Problem, RenderingError
 from engine.rendering.context import EMAIL_NAMES, SMS_NAMES, MessageData
 from engine.rendering.email import CompiledEmail, EmailCompiler
-from engine.rendering.flattening import flatten, walk
+from engine.rendering.environment import folder, rendering_error, syntax_position
+from engine.rendering.flattening import Flat, flatten, walk
 from engine.rendering.folding import attribute
 from engine.rendering.lint_design import check_design, place
 from engine.rendering.lint_names import check_names
@@ -131,12 +134,10 @@ class _Check:
     def _text(self, compiler: SmsCompiler, step: Step, language: str) -> Iterator[Problem]:
         try:
             compiled = compiler.compile(step, language)
+            flat = _flat(compiler, compiled.path)
         except RenderingError as error:
             yield _problem(error, "template-syntax")
             return
-        flat = flatten(
-            compiler.environment, compiled.path.removeprefix("templates/sms/"), "templates/sms/"
-        )
         body = [*flat.prelude, *flat.body]
         names = [
             Problem(_at(flat.position(line), words, self.files), message, code)
@@ -163,6 +164,14 @@ class _Check:
             return list(found)
         has_order = isinstance(self.definition, Care) and self.definition.trigger.has_order
         return [data for data in found if (data.order is not None) is has_order]
+
+
+def _flat(compiler: SmsCompiler, path: str) -> Flat:
+    """Raises RenderingError where a template that is pulled in is missing, does not parse, or pulls itself in."""
+    try:
+        return flatten(compiler.environment, path.removeprefix(folder("sms")), folder("sms"))
+    except TemplateError as error:
+        raise rendering_error(error, syntax_position(error, "sms", Position(path))) from error
 
 
 def _email_names(

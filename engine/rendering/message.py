@@ -12,8 +12,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from engine.definitions.campaign import Definition
-from engine.errors import ConfigurationError
-from engine.rendering.headers import date, mailbox, parse_sender, unstructured
+from engine.rendering.headers import SHOP_SENDER, date, mailbox, parse_sender, unstructured
 from engine.settings import Settings
 
 BOUNDARY = "=_yanshu_part"
@@ -32,9 +31,7 @@ class Headers:
     """The header of one definition's messages. `sender`: the step's own From, or "" for the shop's."""
 
     def __init__(self, settings: Settings, definition: Definition, sender: str) -> None:
-        where = f"{definition.position.file}: from" if sender else "yanshu.toml: smtp.sender"
-        if not (sender or settings.smtp.sender):
-            raise ConfigurationError(f"{where} is missing; write sender = '店铺 <hi@shop.example>'")
+        where = f"{definition.position.file}: from" if sender else SHOP_SENDER
         name, address = parse_sender(sender or settings.smtp.sender, where)
         self.sender = address
         self._from = f"From: {mailbox(name, address)}\r\nTo: "

@@ -72,6 +72,27 @@ def test_up_without_an_smtp_host_says_what_to_set(project: Project) -> None:
     assert "YANSHU_SMTP__HOST" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("variable", "given", "said"),
+    [
+        ("YANSHU_SMTP__SENDER", "", "smtp.sender is missing"),
+        ("YANSHU_SMTP__SENDER", "not an address", "smtp.sender: 'not an address' is no sender"),
+        (
+            "YANSHU_PUBLIC_URL",
+            "shop.example",
+            "public_url: 'shop.example' is not a web",
+        ),
+    ],
+)
+def test_up_with_what_no_mail_can_be_written_with_ends_at_once(
+    project: Project, variable: str, given: str, said: str
+) -> None:
+    bad = Project(project.root, {**project.environment, variable: given})
+    done = bad.yanshu("up", "--until-idle", check=False)
+    assert done.returncode == 1
+    assert said in done.stderr
+
+
 @pytest.mark.parametrize("role", ["scheduler", "worker"])
 def test_a_separate_process_without_redis_says_so(project: Project, role: str) -> None:
     done = project.yanshu(role, check=False)

@@ -128,6 +128,12 @@ def test_grade_shows_people_how_the_grades_are_spread(shop: Path) -> None:
     assert "%" in shown
 
 
+def test_a_customers_orders_are_shown_in_the_money_of_people(shop: Path) -> None:
+    shown = yanshu("customer", "show", "00001", cwd=shop).stdout
+    assert " 300.00   CNY" in shown
+    assert "30000" not in shown
+
+
 def test_segments_are_counted_listed_and_explained(shop: Path) -> None:
     (shop / "segments" / "test-shanghai.yaml").write_text(
         "kind: segment\nall:\n  - {city: {in: [上海, 杭州]}}\n  - {orders: {gte: 2}}\n"

@@ -184,7 +184,10 @@ def test_an_error_in_the_subject_names_the_definition() -> None:
     ("files", "place"),
     [
         ({"news.html.j2": "a\n{% if %}"}, "templates/email/news.html.j2:2:1"),
-        ({"news.html.j2": "{% extends 'gone' %}"}, "campaigns/news.yaml:7:5"),
+        (
+            {"news.html.j2": "a\n{% extends 'gone' %}"},
+            "templates/email/news.html.j2:2:1: there is no template 'gone'",
+        ),
         ({"news.html.j2": "\n{% include 'gone' %}"}, "templates/email/news.html.j2:2:1"),
         ({"other.html.j2": ""}, "campaigns/news.yaml:7:5"),
     ],

@@ -96,6 +96,23 @@ def test_variables_of_others_are_left_alone(places: Places) -> None:
     assert places.load().smtp.port == 2525
 
 
+@pytest.mark.parametrize(
+    "given",
+    ["shop.example", "ftp://a.example", "https://", "https://a.example:x", "http://a.example/ b"],
+)
+def test_what_is_no_web_address_is_refused(places: Places, given: str) -> None:
+    """It would stand in front of every link of every message."""
+    places.environment.setenv("YANSHU_PUBLIC_URL", given)
+    with pytest.raises(ConfigurationError, match=r"public_url.* is not a web address"):
+        places.load()
+    places.environment.delenv("YANSHU_PUBLIC_URL")
+    places.environment.setenv("YANSHU_SMS__URL", given)
+    assert places.load().sms.url == given  # without a gateway nobody asks there
+    places.environment.setenv("YANSHU_SMS__GATEWAY", "development")
+    with pytest.raises(ConfigurationError, match=r"sms: .*is not an http"):
+        places.load()
+
+
 def test_files_of_others_are_left_alone(places: Places) -> None:
     places.credential("tls.key", b"\xff\xfe\x00")
     (places.credentials / "yanshu_folder").mkdir()

@@ -87,6 +87,21 @@ def test_width_is_also_found_in_the_style_sheet() -> None:
     ]
 
 
+def test_a_template_that_pulls_in_what_is_not_there_is_told_where_it_stands() -> None:
+    files = {EMAIL: "\n{% extends 'bsae.html.j2' %}", "templates/email/base.html.j2": GOOD}
+    email = check_templates(project(files, campaign()), SETTINGS)
+    said = "there is no template 'bsae.html.j2'; did you mean 'base.html.j2'? [template-syntax]"
+    assert [str(one) for one in email] == [f"{EMAIL}:2:1: {said}"]
+    missing, itself = (
+        lint_sms("好\n{% include 'ho.txt.j2' %}"),
+        lint_sms("{% include 'hi.txt.j2' %}"),
+    )
+    said = "there is no template 'ho.txt.j2'; did you mean 'hi.txt.j2'? [template-syntax]"
+    assert [str(one) for one in missing] == [f"{SMS}:2:1: {said}"]
+    assert [one.position for one in itself] == [Position(SMS, 1, 1)]
+    assert "includes itself" in itself[0].message
+
+
 def test_every_picture_has_an_alt_text() -> None:
     text = GOOD.replace(
         "好茶上新",
