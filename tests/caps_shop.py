@@ -29,7 +29,7 @@ SETTINGS = Settings(
     secret_key="test-secret",
     address_key=ADDRESS_KEY,
     smtp=SmtpSettings(host="127.0.0.1", port=25, sender="店铺 <hi@shop.example>"),
-    sms=SmsSettings(gateway="development"),
+    sms=SmsSettings(gateway="development", url="http://127.0.0.1:9/sms"),
 )
 MARKETING, CARE = frozenset({"marketing"}), frozenset({"marketing", "care"})
 QUIET = {"email": (time(22), time(7)), "sms": (time(20), time(8))}

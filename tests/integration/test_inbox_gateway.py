@@ -13,7 +13,6 @@ import pytest
 
 from engine.channels.base import Accepted, Refused, Unknown
 from engine.channels.sms_development import DevelopmentGateway
-from engine.errors import ConfigurationError
 from engine.settings import SmsSettings
 from engine.smtp_replies import ReplyKind
 from tests.integration.test_inbox import Inbox, free_port, inbox, settings
@@ -160,8 +159,3 @@ def test_a_gateway_that_is_not_there_took_nothing() -> None:
     client.close()
     assert isinstance(outcome, Refused)
     assert (outcome.permanent, outcome.phase) == (False, "connect")
-
-
-def test_an_address_that_is_none_is_a_mistake_in_the_settings() -> None:
-    with pytest.raises(ConfigurationError, match=r"sms\.url"):
-        gateway("gateway.example")
