@@ -35,10 +35,12 @@ from engine.customers.records import (
     JsonRecords,
     Record,
     Records,
+    Reject,
     open_records,
+    torn,
 )
 from engine.customers.rejects import Rejects
-from engine.customers.translation import Translated, check_fit
+from engine.customers.translation import Translated, check_fit, column_of
 from engine.customers.wake import leave_note
 from engine.definitions.mapping import ImportMapping
 from engine.definitions.policy import Policy
@@ -155,7 +157,7 @@ class _Importer:
             job = self._job(rejects)
             touched = self._touched = Touched(everybody=not self._is_fresh())
             rows = rows_of(kind, job, touched)
-            for batch in self._batches(kind, lines, rows.columns, job):
+            for batch in self._batches(kind, lines, rows.columns, job.reject_line):
                 with self._begin() as connection:
                     _land(connection, rows, batch)
                     if touched.any or job.is_stale or (kind == "customers" and job.tally.written):
@@ -175,7 +177,10 @@ class _Importer:
         with self._open("items", path) as (lines, rejects), Spool() as spool:
             job = self._job(rejects)
             rows = ItemRows(job, self._touched)
-            for batch in self._batches("items", lines, rows.columns, job):
+            mapping = self._mappings.get("items")
+            theirs = order_of if mapping is None else column_of(mapping, "order_id")
+            reject = self._set_aside(spool, job, theirs)
+            for batch in self._batches("items", lines, rows.columns, reject):
                 spool.add(batch, order_of)
             for orders in spool.batches(BATCH):
                 with self._begin() as connection:
@@ -193,7 +198,10 @@ class _Importer:
             items_job.notes = job.notes
             touched = self._touched = Touched(everybody=not self._is_fresh())
             mapped = MappedOrders(job, items_job, touched, mapping)
-            records = open_records(lines, ANY_COLUMNS, job.reject_line, mapping.delimiter)
+            reject: Reject = job.reject_line
+            if mapping.rows == "item":
+                reject = self._set_aside(spool, job, mapped.ref)
+            records = open_records(lines, ANY_COLUMNS, reject, mapping.delimiter)
             if not isinstance(records, JsonRecords):
                 mapped.fit(records.names)
             for orders in orders_of(self._chunks(records), spool, mapped, mapping, BATCH):
@@ -234,15 +242,28 @@ class _Importer:
         )
 
     def _batches(
-        self, kind: str, lines: Lines, columns: Columns, job: Job
+        self, kind: str, lines: Lines, columns: Columns, reject: Reject
     ) -> Iterator[list[Record]]:
         mapping = self._mappings.get(kind)
         if mapping is None:
-            return self._chunks(open_records(lines, columns, job.reject_line))
-        records = open_records(lines, ANY_COLUMNS, job.reject_line, mapping.delimiter)
+            return self._chunks(open_records(lines, columns, reject))
+        records = open_records(lines, ANY_COLUMNS, reject, mapping.delimiter)
         if not isinstance(records, JsonRecords):
             check_fit(mapping, mapping.columns, columns.required, records.names)
-        return self._chunks(Translated(records, mapping, columns, job.reject_line))
+        return self._chunks(Translated(records, mapping, columns, reject))
+
+    def _set_aside(self, spool: Spool, job: Job, ref: Callable[[Record], str]) -> Reject:
+        """What takes rows that cannot be read, and keeps them with the others of their order, which go with them. `ref`:
+        which order that is. A row that does not say it even so goes alone."""
+
+        def take(line: int, reason: str, cells: Sequence[str]) -> None:
+            record = torn(self._rejects.names, line, reason, cells)
+            if ref(record):
+                spool.add([record], ref)
+            else:
+                job.reject_line(line, reason, cells)
+
+        return take
 
     def _chunks(self, records: Records) -> Iterator[list[Record]]:
         self._rejects.names = records.names

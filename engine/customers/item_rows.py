@@ -11,7 +11,6 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from operator import attrgetter
 from types import TracebackType
 from typing import Any, Self
 
@@ -44,7 +43,7 @@ class Spool:
     """Records set aside, to be given back order by order, each order's in the order of the file."""
 
     def __init__(self) -> None:
-        self._shapes: list[Shape] = []
+        self._shapes: dict[Shape, int] = {}
         self._disk = sqlite3.connect("", isolation_level=None)  # a file of its own that nobody sees
         self._disk.execute("PRAGMA journal_mode = OFF")
         self._disk.execute("CREATE TABLE spool (ref TEXT, line INTEGER, shape INTEGER, cells TEXT)")
@@ -62,14 +61,14 @@ class Spool:
 
     def add(self, records: Iterable[Record], ref: Callable[[Record], str]) -> None:
         """Set these records aside. `ref`: the id of the order that a record belongs to."""
-        rows = []
-        for shape, run in groupby(records, key=attrgetter("shape")):
-            if not self._shapes or self._shapes[-1] is not shape:
-                self._shapes.append(shape)
-            number = len(self._shapes) - 1
-            rows += [
-                (ref(one), one.line, number, json.dumps((one.cells, one.written))) for one in run
-            ]
+        numbers = self._shapes
+        rows = [
+            (
+                ref(record), record.line, numbers.setdefault(record.shape, len(numbers)),
+                json.dumps((record.cells, record.written, record.fault)),
+            )
+            for record in records
+        ]  # fmt: skip
         self._disk.execute("BEGIN")
         self._disk.executemany("INSERT INTO spool VALUES (?, ?, ?, ?)", rows)
         self._disk.execute("COMMIT")
@@ -77,10 +76,11 @@ class Spool:
     def batches(self, size: int) -> Iterator[list[Order]]:
         """Whole orders, so many that they have `size` rows or a few more."""
         rows = self._disk.execute("SELECT ref, line, shape, cells FROM spool ORDER BY ref, line")
+        shapes = list(self._shapes)
         batch: list[Order] = []
         count = 0
         for ref, lines in groupby(rows, key=lambda row: row[0]):
-            records = [Record(self._shapes[row[2]], row[1], *json.loads(row[3])) for row in lines]
+            records = [Record(shapes[row[2]], row[1], *json.loads(row[3])) for row in lines]
             batch.append((ref, records))
             count += len(records)
             if count >= size:
@@ -92,7 +92,8 @@ class Spool:
 
 def order_of(record: Record) -> str:
     """The id of the order that an item belongs to."""
-    return record.cells[record.shape.places["order_id"]].strip()
+    place = record.shape.places.get("order_id")
+    return "" if place is None else record.cells[place].strip()
 
 
 class ItemRows:
@@ -106,21 +107,26 @@ class ItemRows:
         self._plans: dict[Shape, RowReader] = {}
 
     def land(self, connection: Connection, batch: Sequence[Order]) -> None:
-        """Replace the items of these orders where they differ; by none, where there are none. Rows of an unknown order are
-        rejected."""
+        """Replace the items of these orders where they differ. Rejected are the rows of an unknown order, and all of an
+        order with a bad row: some of its items would take the place of all, when the mended row is imported too."""
         known = find(connection, orders, "ref", [ref for ref, _ in batch], "id")
         new: dict[int, list[tuple[Any, ...]]] = {}
         for ref, records in batch:
             if ref in known:
-                items = self.read(records)
-                if (
-                    items or not records
-                ):  # rows none of which can be read say nothing of what was ordered
+                items, faults = self.read(records)
+                if faults:
+                    self._reject(records, faults)
+                else:
                     new[known[ref][0]] = items
             else:
                 for record in records:
-                    self._job.reject(record, f"order_id: there is no order {ref!r}")
+                    self._job.reject(record, record.fault or f"order_id: there is no order {ref!r}")
         self.write(connection, new)
+
+    def _reject(self, records: Sequence[Record], faults: Mapping[int, str]) -> None:
+        with_it = f"line {min(faults)} of the same order was rejected"
+        for record in records:
+            self._job.reject(record, faults.get(record.line, with_it))
 
     def write(self, connection: Connection, new: Mapping[int, list[tuple[Any, ...]]]) -> None:
         """Replace the items of these orders (internal id → values of _WRITTEN) where they differ. What a file does not
@@ -143,13 +149,17 @@ class ItemRows:
                 self._job.notes.add("columns of the items are not known and were left out", repr(name))  # fmt: skip
         return reader
 
-    def read(self, records: Sequence[Record]) -> list[tuple[Any, ...]]:
-        """The values of _WRITTEN of the records that can be read; the others are rejected."""
-        found = []
-        for shape, run in groupby(records, key=attrgetter("shape")):
-            read = self._job.read_all(self.reader(shape), list(run))
-            found += [tuple(values[1:]) for _, values in read]
-        return found
+    def read(self, records: Sequence[Record]) -> tuple[list[tuple[Any, ...]], dict[int, str]]:
+        """The values of _WRITTEN of the records that can be read, and by its line what is wrong with each other one."""
+        found, faults = [], {}
+        for record in records:
+            try:
+                if record.fault is not None:
+                    raise CellError(record.fault)
+                found.append(self.reader(record.shape).read(record.cells)[1:])
+            except CellError as error:
+                faults[record.line] = str(error)
+        return found, faults
 
     def _count(
         self,
@@ -167,9 +177,6 @@ class _ItemReader(RowReader):
 
     def read(self, written: Sequence[str]) -> Values:
         return _plausible(super().read(written))
-
-    def read_columns(self, records: Sequence[Record]) -> Iterator[Values]:
-        return map(_plausible, super().read_columns(records))
 
 
 def _plausible(values: Values) -> Values:

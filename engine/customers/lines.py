@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ _BLOCK = 1 << 19
 _BOM = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _OWN_REJECTS = b"line,reason"
+_REJECTED_JSON = re.compile(rb"(\xef\xbb\xbf)?line,reason,record\r?\n")
 _UTF_8 = "utf-8"
 
 
@@ -75,6 +77,11 @@ class Lines(Iterator[str]):
     def is_rejects(self) -> bool:
         """Whether an import of ours wrote this file. Asked before the first line is taken."""
         return self._file.peek(64).removeprefix(_BOM).startswith(_OWN_REJECTS)
+
+    @property
+    def is_rejected_json(self) -> bool:
+        """Whether that import was of JSON lines, which are in its third column."""
+        return _REJECTED_JSON.match(self._file.peek(64)) is not None
 
     def give_back(self) -> None:
         """Of the lines taken only the first was rightly so: the others will be given once more."""

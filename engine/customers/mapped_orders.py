@@ -23,7 +23,7 @@ from engine.customers.job import CellError, Job, Values
 from engine.customers.order_rows import OrderRows, Touched
 from engine.customers.owners import find_owners
 from engine.customers.records import Columns, Record
-from engine.customers.translation import Translation, extras_of
+from engine.customers.translation import Translation, column_of, extras_of
 from engine.customers.upsert import find
 from engine.definitions.import_columns import BUYER
 from engine.definitions.mapping import ImportMapping, Source
@@ -66,10 +66,12 @@ class _BadRow(Exception):
 
 
 class MappedOrders:
-    """Lands orders. `items_job` counts the items."""
+    """Lands orders. `items_job` counts the items. `ref` reads the id of the order that a row belongs to; blank where it
+    has none."""
 
     def __init__(self, job: Job, items_job: Job, touched: Touched, mapping: ImportMapping) -> None:
         self._job, self._mapping = job, mapping
+        self.ref = column_of(mapping, "id")
         self._orders, self._items = OrderRows(job, touched), ItemRows(items_job, touched)
         self._buyers: BuyerRows | None = None
         if mapping.customer is not None:
@@ -86,13 +88,6 @@ class MappedOrders:
     def fit(self, names: Sequence[str]) -> None:
         """Raises ImportFileError where a file with these columns does not fit the mapping."""
         self._of(tuple(names))
-
-    def ref(self, record: Record) -> str:
-        """The id of the order that a row belongs to; blank where it has none."""
-        try:
-            return self._of(record.shape.names).ref.record(record).cells[0]
-        except (CellError, ImportFileError):
-            return ""
 
     def land(self, connection: Connection, batch: Iterable[Rows]) -> None:
         """Write these orders."""
@@ -121,6 +116,10 @@ class MappedOrders:
 
     def _read(self, batch: Iterable[Rows]) -> Iterator[_Order]:
         for rows in batch:
+            torn = next((row for row in rows if row.fault is not None), None)
+            if torn is not None:
+                self._reject(rows, torn.line, str(torn.fault))
+                continue
             try:
                 yield self._read_order(rows)
             except _BadRow as bad:
@@ -130,7 +129,7 @@ class MappedOrders:
         """`line`: that of the row with this fault; the others go with it."""
         for row in rows:
             if row.line != line:
-                self._job.reject(row, f"line {line} of the same order was rejected")
+                self._job.reject(row, row.fault or f"line {line} of the same order was rejected")
             elif translated is not None:
                 self._job.reject(translated, reason)
             else:
@@ -191,7 +190,6 @@ class _Translations:
         extras = extras_of(mapping, names)
         columns = OrderRows.columns
         self.order = Translation(mapping, mapping.columns, columns, names, extras=extras)
-        self.ref = Translation(mapping, {"id": mapping.columns["id"]}, Columns(("id",), ()), names)
         self.buyer = Translation(mapping, mapping.customer or {}, _BUYER, names)
         self.item = Translation(mapping, mapping.items, _MAPPED_ITEMS, names)
         self._clean = cleaner(mapping.blank)

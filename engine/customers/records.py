@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -70,12 +71,13 @@ class Shape:
 
 class Record(NamedTuple):
     """One row: its first line, and its cells as the shape says. All cells are text. `written`: the cells as they stood
-    in the file, where a mapping made these of them."""
+    in the file, where a mapping made these of them. `fault`: why the row cannot land, where that is known already."""
 
     shape: Shape
     line: int
     cells: Sequence[str]
     written: Sequence[str] | None = None
+    fault: str | None = None
 
 
 class CsvRecords:
@@ -146,7 +148,7 @@ class CsvRecords:
 class JsonRecords:
     """The objects of a file of JSON lines. A key that a line does not name is left as it is in the database."""
 
-    names: Sequence[str] = ("record",)
+    names = ("record",)
 
     def __init__(self, lines: Lines, columns: Columns, reject: Reject) -> None:
         self._lines, self._columns, self._reject = lines, columns, reject
@@ -154,19 +156,29 @@ class JsonRecords:
         self._shapes: dict[tuple[str, ...], Shape] = {}
 
     def __iter__(self) -> Iterator[Record]:
+        for number, text in self._written():
+            try:
+                yield self._record(number, text)
+            except ValueError as error:
+                self._reject(number, str(error), [text])
+
+    def _written(self) -> Iterator[tuple[int, str]]:
+        """Each object's line and text. A file of rejected rows has it in a cell."""
         lines = self._lines
+        if lines.is_rejects:
+            column = Columns(known=self.names, required=self.names)
+            for record in CsvRecords(lines, column, self._reject):
+                yield record.line, record.cells[0]
+            return
         for line in lines:
             if not line.isspace():
-                try:
-                    yield self._record(line)
-                except ValueError as error:
-                    self._reject(lines.number, str(error), [line.rstrip("\r\n")])
+                yield lines.number, line.rstrip("\r\n")
             lines.taken.clear()
 
-    def _record(self, line: str) -> Record:
+    def _record(self, number: int, text: str) -> Record:
         if self._lines.fault:
             raise ValueError(self._lines.fault)
-        found = _parse(line)
+        found = _parse(text)
         missing = self._columns.missing(list(found))
         if missing:
             raise ValueError(missing)
@@ -177,8 +189,8 @@ class JsonRecords:
         ]
         for name in self._columns.nested:
             if isinstance(found.get(name), dict):  # its numbers stay numbers
-                cells[shape.places[name]] = json.dumps(json.loads(line)[name], ensure_ascii=False)
-        return Record(shape, self._lines.number, cells)
+                cells[shape.places[name]] = json.dumps(json.loads(text)[name], ensure_ascii=False)
+        return Record(shape, number, cells, [text])
 
     def _shape(self, names: tuple[str, ...]) -> Shape:
         shape = self._shapes.get(names)
@@ -198,10 +210,28 @@ class Records(Protocol):
     def __iter__(self) -> Iterator[Record]: ...
 
 
+def torn(names: Sequence[str], line: int, fault: str, cells: Sequence[str]) -> Record:
+    """What can still be made out of a row that a reader refused with this fault, under the reader's `names`."""
+    written = cells
+    if names == JsonRecords.names:
+        try:
+            found = _parse(cells[0])
+        except ValueError:
+            found = {}
+        names, cells = tuple(found), [str(value) for value in found.values()]
+    filled = [*cells, *[""] * (len(names) - len(cells))]
+    return Record(_torn_shape(tuple(names)), line, filled, written, fault)
+
+
+@lru_cache
+def _torn_shape(names: tuple[str, ...]) -> Shape:
+    return Shape(names, {name: place for place, name in enumerate(names)}, {})
+
+
 def open_records(lines: Lines, columns: Columns, reject: Reject, delimiter: str = ",") -> Records:
     """The records of a file, by its suffix: JSON lines, a spreadsheet, else CSV. Raises ImportFileError."""
     path: Path = lines.path
-    if path.suffix.lower() in JSON_SUFFIXES:
+    if path.suffix.lower() in JSON_SUFFIXES or lines.is_rejected_json:
         return JsonRecords(lines, columns, reject)
     if path.suffix.lower() == ".xlsx":
         from engine.customers.spreadsheet import SheetRecords

@@ -92,6 +92,23 @@ def check_fit(
         raise ImportFileError(f"the file does not fit {mapping.path}: {'; '.join(missing)}")
 
 
+def column_of(mapping: ImportMapping, name: str) -> Callable[[Record], str]:
+    """Reads one of our columns out of their records; blank where that cannot be done."""
+
+    @lru_cache(maxsize=1000)
+    def translation(names: tuple[str, ...]) -> Translation:
+        section = {name: mapping.columns[name]}
+        return Translation(mapping, section, Columns((name,), (name,)), names)
+
+    def read(record: Record) -> str:
+        try:
+            return translation(record.shape.names).record(record).cells[0]
+        except (CellError, ImportFileError):
+            return ""
+
+    return read
+
+
 class Translated:
     """The records of a file as a mapping makes them; rows that it cannot read go to `reject`."""
 

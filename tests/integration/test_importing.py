@@ -454,6 +454,17 @@ def test_bad_json_lines_are_rejected_one_by_one(shop: Shop) -> None:
     assert shop.rejected(summary)[0]["record"] == "{"
 
 
+def test_rejected_json_lines_can_be_mended_and_imported(shop: Shop) -> None:
+    lines = '{"id": "1", "email": "nobody"}\n{"id": "2", "name": "Mei"\n{"id": "3"}\n'
+    summary = shop.load("customers", lines, name="c.jsonl")
+    assert summary.rejects_path is not None
+    mended = summary.rejects_path.read_text(encoding="utf-8")
+    mended = mended.replace('""nobody""', '""bo@example.com""').replace('""Mei""', '""Mei""}')
+    assert counts(shop.load("customers", mended, name="mended.csv")) == (2, 2, 0, 0, 0)
+    found = [(row["ref"], row["name"], row["email"]) for row in shop.rows(customers)]
+    assert sorted(found) == [("1", None, "bo@example.com"), ("2", "Mei", None), ("3", None, None)]
+
+
 # --- consent and reach
 
 
@@ -695,6 +706,57 @@ def test_an_orders_items_are_replaced_whole_wherever_they_stand(peopled: Shop) -
         (3, "order_id: there is no order 'C'"), (4, "quantity: 'x' is not a whole number"),
     ]  # fmt: skip
     assert sorted(row["sku"] for row in peopled.rows(order_items)) == ["s2", "s9"]
+
+
+BAD_ITEMS = {
+    "a cell that cannot be read": ("i.csv", "A,s2,Cup,,,,x,5\n", "A,s2,Cup,,,,2,5\n"),
+    "cells that are missing": ("i.csv", "A,s2,Cup\n", "A,s2,Cup,,,,,\n"),
+    "cells too many": ("i.csv", "A,s2,Cup,,,,2,5,1\n", "A,s2,Cup,,,,2,5\n"),
+    "a cell that is too long": ("i.csv", f"A,s2,{'C' * 100_001},,,,,\n", "A,s2,Cup,,,,,\n"),
+    "JSON": ("i.jsonl", '{"order_id": "A", "sku": ["s2"]}\n', '{"order_id": "A", "sku": "s2"}\n'),
+}
+
+
+@pytest.mark.parametrize(("name", "bad", "good"), BAD_ITEMS.values(), ids=BAD_ITEMS)
+def test_a_bad_item_takes_its_order_with_it_and_the_mended_rows_bring_all_back(
+    peopled: Shop, name: str, bad: str, good: str
+) -> None:
+    bought = "id,customer_id,placed_at,amount\nA,1,2026-04-01,10\nB,2,2026-04-01,20\n"
+    is_json = name == "i.jsonl"
+    rows = [
+        '{"order_id": "A", "sku": "s1"}\n' if is_json else "A,s1,Tea,tea,,,1,5\n",
+        bad,
+        '{"order_id": "B", "sku": "s3"}\n' if is_json else "B,s3,Pot,,,,1,9\n",
+    ]
+    summary = peopled.load("orders", bought, items=peopled.write(name, ("" if is_json else ITEMS) + "".join(rows))).items  # fmt: skip
+    assert summary is not None
+    assert counts(summary) == (3, 1, 0, 0, 2)
+    at_fault = 2 if is_json else 3
+    with_it, own = peopled.reasons(summary)
+    assert with_it == (at_fault - 1, f"line {at_fault} of the same order was rejected")
+    assert own[0] == at_fault
+    assert [row["sku"] for row in peopled.rows(order_items)] == ["s3"]
+
+    path = summary.rejects_path
+    assert path is not None
+    with path.open(encoding="utf-8", newline="") as file:
+        header, first, second = csv.reader(file)
+    mended = next(csv.reader([good])) if not is_json else [good.strip()]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, first, [*second[:2], *mended]])
+    again = peopled.load("orders", bought, items=path).items
+    assert again is not None
+    assert counts(again) == (2, 2, 0, 0, 0)
+    assert sorted(row["sku"] for row in peopled.rows(order_items)) == ["s1", "s2", "s3"]
+
+
+def test_a_row_that_does_not_say_its_order_goes_alone(peopled: Shop) -> None:
+    bought = "id,customer_id,placed_at,amount\nA,1,2026-04-01,10\n"
+    items = peopled.write("i.csv", ITEMS + "A,s1,,,,,,\n,s2,,,,,,\n ,s3\n")
+    summary = peopled.load("orders", bought, items=items).items
+    assert summary is not None
+    assert counts(summary) == (3, 1, 0, 0, 2)
+    assert peopled.reasons(summary)[1] == (4, "has 2 cells, the header has 8")
 
 
 # --- contacts and suppressions

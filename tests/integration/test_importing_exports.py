@@ -214,6 +214,36 @@ def test_a_bad_item_row_takes_its_whole_order_with_it(shop: Shop) -> None:
     assert [i["sku"] for i in shop.rows(order_items) if i["order_id"] == order["id"]] == ["TEA-1", "CUP-1"]  # fmt: skip
 
 
+def test_an_order_with_a_row_that_is_torn_off_lands_when_it_is_mended(shop: Shop) -> None:
+    path = export(shop.folder, "shopify-orders_export.csv")
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    torn = [*lines[:2], lines[2].rstrip("\n") + ",,\n", *lines[3:]]
+    path.write_text("".join(torn), encoding="utf-8", newline="")
+    summary = load(shop, "orders", path, shipped("shopify-orders"))
+    width = len(lines[0].split(","))
+    assert shop.reasons(summary) == [
+        (2, "line 3 of the same order was rejected"),
+        (3, f"has {width + 2} cells, the header has {width}"),
+    ]
+    assert "#1001" not in by_ref(shop, orders)
+
+
+def test_a_bad_row_of_taobao_items_takes_its_order_with_it(shop: Shop) -> None:
+    both = shipped("taobao-orders"), shipped("taobao-items")
+    path = export(shop.folder, ITEMS)
+    text = path.read_bytes().decode("gb18030")
+    path.write_bytes(text.replace("50.00", "5O.00").encode("gb18030"))
+    summary = load(shop, "orders", ORDERS, *both, items=path).items
+    assert summary is not None
+    assert counts(summary) == (5, 3, 0, 0, 2)
+    assert [row["sku"] for row in shop.rows(order_items)] == ["HD-L", "QUILT", "PILLOW"]
+    assert summary.rejects_path is not None
+    mended = summary.rejects_path.read_text(encoding="utf-8").replace("5O.00", "50.00")
+    again = load(shop, "orders", ORDERS, *both, items=shop.write("mended.csv", mended)).items
+    assert again is not None
+    assert counts(again) == (2, 2, 0, 0, 0)
+
+
 # --- the generic ones
 
 

@@ -24,9 +24,11 @@ from engine.customers.profile import is_fresh, refresh
 from engine.customers.push.faults import Fault, Faults, RowFaults
 from engine.customers.push.fields import FIELDS, ITEM_FIELDS
 from engine.customers.push.rows import Push
+from engine.customers.upsert import find
 from engine.customers.wake import leave_note
 from engine.definitions.policy import Policy
 from engine.store.catalog import CatalogReader
+from engine.store.tables import orders
 
 _OF_CUSTOMER = {"customers": "id", "tags": "customer_id", "events": "customer_id"}
 """The field that says whom a row is about. Orders and products learn it from what they change."""
@@ -139,13 +141,15 @@ def _land_items(
     connection: Connection, push: Push, job: Job, touched: Touched, faults: Faults
 ) -> None:
     rows = ItemRows(job, touched)
-    if (
-        faults.found
-    ):  # the orders are not there: only what is wrong with the items themselves is told
-        for _, records in push.items:
-            rows.read(records)
-    else:
-        rows.land(connection, push.items)
+    read = {}
+    for ref, records in push.items:
+        read[ref], wrong = rows.read(records)
+        for record in records:
+            if record.line in wrong:
+                job.reject(record, wrong[record.line])
+    if not faults.found:
+        known = find(connection, orders, "ref", read, "id")
+        rows.write(connection, {known[ref][0]: items for ref, items in read.items()})
 
 
 def _note_people(
