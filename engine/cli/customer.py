@@ -39,13 +39,23 @@ def merge(
     """Make A part of B: orders, tags, messages and events move; A's id goes on meaning that person."""
     from engine.customers.merging import check_merge
     from engine.customers.merging import merge as merge_records
+    from engine.store.catalog import CatalogReader
 
     session = Session.of(ctx)
     with session.store.read() as connection:
         check_merge(connection, gone, into)
+        membership = CatalogReader().read(connection).membership
     session.confirm(f"Merge customer {gone} into {into}? This cannot be undone.")
     with session.store.write() as connection:
-        done = merge_records(connection, gone, into, now=session.now(), by=session.by)
+        done = merge_records(
+            connection,
+            gone,
+            into,
+            policy=session.policy,
+            membership=membership,
+            now=session.now(),
+            by=session.by,
+        )
     moved = ", ".join(f"{count:,} {name}" for name, count in done.moved.items() if count)
     session.answer(
         {

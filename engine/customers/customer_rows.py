@@ -18,6 +18,7 @@ from engine.customers.consent import record_imported
 from engine.customers.job import CellError, Job, RowReader, Values
 from engine.customers.owners import merged_into
 from engine.customers.records import Columns, Record, Shape
+from engine.customers.touched import Touched
 from engine.customers.upsert import Upsert, find, merge_json
 from engine.definitions.campaign import Channel
 from engine.store.tables import customers
@@ -56,6 +57,8 @@ _LEFT = {
 }
 Pick = Callable[[tuple[Any, ...]], tuple[Any, ...]]
 """Takes the values of _WRITTEN and gives those of the columns that are written."""
+_COUNTED = frozenset(("timezone", "province", "city", "address", "malicious"))
+"""What profiles and rules' tags are made of."""
 _CHANNELS: tuple[Channel, Channel] = ("email", "sms")
 _NONE: frozenset[str] = frozenset()
 _UNMARKED = frozenset(("malicious",))
@@ -82,12 +85,13 @@ class _Row:
 
 class CustomerRows:
     """Lands customers. A column that the file lacks is left as it is; a blank cell empties it, and one that tells
-    nothing (a masked number, an unknown time zone) leaves what is known."""
+    nothing (a masked number, an unknown time zone) leaves what is known. `touched` learns whose profiles have to be
+    computed anew."""
 
     columns = COLUMNS
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, job: Job, touched: Touched) -> None:
+        self._job, self._touched = job, touched
         self._readers = _readers(job)
         self._birthday = cells.birthday(job.now.year)
         self._reader = lru_cache(maxsize=1000)(lambda shape: RowReader(shape, self._readers))
@@ -137,8 +141,10 @@ class CustomerRows:
             changed += upsert.run(connection, [pick(row) for row in values], there)
         new = len(rows) - len(there)
         self._job.tally.landed(landed, changed, new)
-        # Everybody's class stands in their profile.
-        self._job.is_stale |= new > 0 or (changed > 0 and "malicious" in shape.places)
+        if new or (changed and not _COUNTED.isdisjoint(shape.places)):
+            self._touched.add(
+                row[0] for row in find(connection, customers, "ref", rows, "id").values()
+            )
 
     def _make_plan(self, shape: Shape, left: frozenset[str]) -> tuple[Pick, Upsert]:
         """Only what the file says is written: a column that it lacks is left as it is."""

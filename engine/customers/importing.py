@@ -25,7 +25,6 @@ from engine.customers.job import Job
 from engine.customers.kinds import ImportSummary, Kind, Rows, rows_of
 from engine.customers.lines import Lines
 from engine.customers.mapped_orders import MappedOrders
-from engine.customers.order_rows import Touched
 from engine.customers.product_rows import ProductRows, fill_items, has_items
 from engine.customers.profile import is_fresh, mark_fresh, mark_stale, refresh
 from engine.customers.reach import reach
@@ -40,6 +39,7 @@ from engine.customers.records import (
     torn,
 )
 from engine.customers.rejects import Rejects
+from engine.customers.touched import Touched
 from engine.customers.translation import Translated, check_fit, column_of
 from engine.customers.wake import leave_note
 from engine.definitions.mapping import ImportMapping
@@ -160,12 +160,14 @@ class _Importer:
             for batch in self._batches(kind, lines, rows.columns, job.reject_line):
                 with self._begin() as connection:
                     _land(connection, rows, batch)
-                    if touched.any or job.is_stale or (kind == "customers" and job.tally.written):
+                    if touched.any:
                         mark_stale(connection)
                 self._progress(job, lines)
             if isinstance(rows, ProductRows) and rows.changed:
                 self._fill_items()
-            if refresh:
+            # The orders of a first load are yet to come: the grades that they give would look like changes.
+            is_first = kind == "customers" and touched.everybody
+            if refresh and not is_first:
                 self._refresh(touched)
             if kind == "customers":
                 self._warn_of_shared_emails(job)
@@ -207,7 +209,7 @@ class _Importer:
             for orders in orders_of(self._chunks(records), spool, mapped, mapping, BATCH):
                 with self._begin() as connection:
                     mapped.land(connection, orders)
-                    if touched.any or job.is_stale:
+                    if touched.any:
                         mark_stale(connection)
                 self._progress(job, lines)
             if refresh:
@@ -280,7 +282,7 @@ class _Importer:
             return is_fresh(connection, self._policy, self._now)
 
     def _refresh(self, touched: Touched) -> None:
-        """The profiles of whose orders changed; of everybody where that is due anyway."""
+        """The profiles of whom this was about; of everybody where that is due anyway."""
         if not touched.any:
             return
         with self._begin() as connection:

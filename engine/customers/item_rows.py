@@ -19,8 +19,8 @@ from sqlalchemy import Connection, delete, insert, select
 from engine.customers import cells
 from engine.customers.job import CellError, Job, RowReader, Values
 from engine.customers.kept import forget_items
-from engine.customers.order_rows import Touched
 from engine.customers.records import Columns, Record, Shape
+from engine.customers.touched import Touched
 from engine.customers.upsert import find
 from engine.store.among import among
 from engine.store.tables import order_items, orders, products

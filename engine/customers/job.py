@@ -72,8 +72,8 @@ class RejectedRows(Protocol):
 
 @dataclass
 class Job:
-    """One file, or one push, on its way in. `as_number`: whether moments are numbers to this database. `is_stale`:
-    whether profiles no longer hold. `where`: what a warning calls the place of a row, by its line."""
+    """One file, or one push, on its way in. `as_number`: whether moments are numbers to this database. `where`: what a
+    warning calls the place of a row, by its line."""
 
     policy: Policy
     now: datetime
@@ -82,7 +82,6 @@ class Job:
     rejects: RejectedRows
     tally: Tally = field(default_factory=Tally)
     notes: Notes = field(default_factory=Notes)
-    is_stale: bool = False
     where: Callable[[int], str] = "line {}".format
 
     def __post_init__(self) -> None:

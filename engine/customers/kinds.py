@@ -13,11 +13,12 @@ from engine.customers.contact_rows import ContactRows
 from engine.customers.customer_rows import CustomerRows
 from engine.customers.event_rows import EventRows
 from engine.customers.job import Job
-from engine.customers.order_rows import OrderRows, Touched
+from engine.customers.order_rows import OrderRows
 from engine.customers.product_rows import ProductRows
 from engine.customers.records import Columns, Record, Shape
 from engine.customers.suppression_rows import SuppressionRows
 from engine.customers.tag_rows import TagRows
+from engine.customers.touched import Touched
 from engine.definitions.campaign import Channel, MessageClass
 
 Kind = Literal["customers", "orders", "products", "tags", "events", "contacts", "suppressions"]
@@ -55,8 +56,11 @@ class Rows(Protocol):
     def land(self, connection: Connection, shape: Shape, records: Sequence[Record]) -> None: ...
 
 
-_ROWS: Mapping[str, Callable[[Job], Rows]] = {
+_TOUCHING: Mapping[str, Callable[[Job, Touched], Rows]] = {
     "customers": CustomerRows,
+    "orders": OrderRows,
+}
+_ROWS: Mapping[str, Callable[[Job], Rows]] = {
     "products": ProductRows,
     "tags": TagRows,
     "events": EventRows,
@@ -66,5 +70,5 @@ _ROWS: Mapping[str, Callable[[Job], Rows]] = {
 
 
 def rows_of(kind: Kind, job: Job, touched: Touched) -> Rows:
-    """What lands rows of this kind. `touched` learns whose orders changed."""
-    return OrderRows(job, touched) if kind == "orders" else _ROWS[kind](job)
+    """What lands rows of this kind. `touched` learns whose profiles have to be computed anew."""
+    return _TOUCHING[kind](job, touched) if kind in _TOUCHING else _ROWS[kind](job)

@@ -20,9 +20,10 @@ from engine.customers.cell_changes import cleaner
 from engine.customers.item_rows import COLUMNS as ITEM_COLUMNS
 from engine.customers.item_rows import ItemRows
 from engine.customers.job import CellError, Job, Values
-from engine.customers.order_rows import OrderRows, Touched
+from engine.customers.order_rows import OrderRows
 from engine.customers.owners import find_owners
 from engine.customers.records import Columns, Record
+from engine.customers.touched import Touched
 from engine.customers.translation import Translation, column_of, extras_of
 from engine.customers.upsert import find
 from engine.definitions.import_columns import BUYER

@@ -25,9 +25,12 @@ from sqlalchemy import (
 )
 
 from engine.customers.buyers import GROUPS
+from engine.customers.one_each import drop_other_values, keep_one_card
 from engine.customers.owners import merged_into
-from engine.customers.profile import mark_stale
+from engine.customers.profile import is_fresh, refresh
 from engine.customers.wake import leave_note
+from engine.definitions.membership import Membership
+from engine.definitions.policy import Policy
 from engine.errors import YanshuError, did_you_mean
 from engine.store.session import insert_ignoring
 from engine.store.tables import (
@@ -52,7 +55,7 @@ from engine.store.types import Moment
 
 MOVED: tuple[tuple[str, Table, tuple[str, ...]], ...] = (
     ("orders", orders, ()),
-    ("tags", tags, ("dimension", "value")),
+    ("tags", tags, ()),
     ("deliveries", deliveries, ("definition", "step", "anchor")),
     ("events", events, ()),
     ("contacts", contacts, ("channel", "class", "at")),
@@ -60,7 +63,7 @@ MOVED: tuple[tuple[str, Table, tuple[str, ...]], ...] = (
     ("grade_changes", grade_changes, ("at",)),
     ("tasks", tasks, ()),
 )
-"""What hangs on a customer, and what makes a row of it the same as one of the other customer."""
+"""What hangs on a customer, and what makes a row of it the same as one of the other customer (of tags see `one_each`)."""
 _YET_TO_GO = (State.PLANNED, State.WAITING)
 _GROUPS = (
     *GROUPS,
@@ -98,17 +101,30 @@ def _find(connection: Connection, ref: str) -> int:
     raise YanshuError(f"no customer {ref!r}{did_you_mean(ref, near.scalars())}")
 
 
-def merge(connection: Connection, gone: str, into: str, *, now: datetime, by: str) -> Merged:
+def merge(
+    connection: Connection,
+    gone: str,
+    into: str,
+    *,
+    policy: Policy,
+    membership: Membership | None,
+    now: datetime,
+    by: str,
+) -> Merged:
     """`gone` becomes part of `into`; later imports go on finding that person by either id. Raises YanshuError."""
     old, new = check_merge(connection, gone, into)
+    was_fresh = is_fresh(connection, policy, now)
     _fill_gaps(connection, old, new, now)
     _keep_addresses(connection, old, new)
     moved, twice = {}, {}
+    values = drop_other_values(connection, policy.tagging, old, new)
     for name, table, same in MOVED:
         twice[name] = _drop_twins(connection, table, same, old, new, now)
         moved[name] = connection.execute(
             update(table).where(table.c.customer_id == old).values(customer_id=new)
         ).rowcount
+    twice["tags"] = values
+    keep_one_card(connection, membership, new, now)
     for computed in (profiles, affinities):
         connection.execute(delete(computed).where(computed.c.customer_id.in_((old, new))))
     connection.execute(
@@ -120,7 +136,8 @@ def merge(connection: Connection, gone: str, into: str, *, now: datetime, by: st
     connection.execute(
         insert(audit).values(at=now, by=by, action="customer merge", target=gone, data=data)
     )
-    mark_stale(connection)
+    if was_fresh:  # else the next refresh is of everybody
+        refresh(connection, policy, now, [new])
     leave_note(connection, [new], now)
     return Merged(gone, into, moved, twice)
 
@@ -150,7 +167,7 @@ def _drop_twins(
     new: int,
     now: datetime,
 ) -> int:
-    """Rows of the first that the second has too: the same tag, the same message of another system.
+    """Rows of the first that the second has too: the same message of another system.
 
     Of deliveries of one definition, step and anchor both were one person's: those of the first get an anchor of their
     own, so that the history stays, and nothing goes out a second time.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -13,6 +13,7 @@ from engine.customers import cells
 from engine.customers.job import Job, RowReader, Values
 from engine.customers.owners import find_owners
 from engine.customers.records import Columns, Record, Shape
+from engine.customers.touched import Touched
 from engine.customers.upsert import Rule, Upsert, find, merge_json
 from engine.store.tables import orders
 
@@ -38,23 +39,6 @@ Pick = Callable[[tuple[Any, ...]], tuple[Any, ...]]
 
 _OWN_TIME = {name.removesuffix("_at"): slot for slot, name in enumerate(TIMES)}
 """A status whose own time the file does not give happened when the order was placed."""
-_MOST_TOUCHED = 50_000
-
-
-class Touched:
-    """Whose orders changed: internal customer ids, or `everybody` once it is cheaper to look at all."""
-
-    def __init__(self, *, everybody: bool) -> None:
-        self.ids: set[int] = set()
-        self.everybody, self.any = everybody, False
-
-    def add(self, ids: Iterable[int]) -> None:
-        self.any = True
-        if not self.everybody:
-            self.ids.update(ids)
-            if len(self.ids) > _MOST_TOUCHED:
-                self.everybody = True
-                self.ids.clear()
 
 
 class OrderRows:

@@ -66,7 +66,10 @@ class Person:
     def as_text(self, zone: str) -> str:
         known = self.known
         head = f"customer {plain(self.ref)}  {plain(known['name'])}".rstrip()
-        facts = [f"class {known['class'] or 'not evaluated'}", f"grade {known['grade'] or 'none'}"]
+        facts = [
+            f"class {known['class'] or 'not evaluated yet'}",
+            f"grade {known['grade'] or 'none'}",
+        ]
         facts.append(f"{known['orders'] or 0} orders")
         if known["last_order_at"]:
             facts.append(f"the last {local(known['last_order_at'], zone)}")

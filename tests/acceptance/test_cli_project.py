@@ -163,6 +163,21 @@ def test_a_bad_row_is_rejected_and_the_good_ones_land(shop: Path, tmp_path: Path
     assert yanshu("explain", "customer", "00009", cwd=shop).returncode == 0
 
 
+def test_two_records_of_one_person_become_one_when_that_is_confirmed(
+    shop: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "twice.csv"
+    file.write_text("id,name,email\n00021,Wu,\n00022,,wu@example.com\n")
+    yanshu("import", "customers", str(file), *NOW, cwd=shop)
+    asked = yanshu("customer", "merge", "00022", "00021", *NOW, cwd=shop, check=1)
+    assert "say --yes" in asked.stderr
+    wrong = yanshu("customer", "merge", "00022", "0002", "--yes", *NOW, cwd=shop, check=1)
+    assert "no customer '0002'; did you mean" in wrong.stderr
+    merged = yanshu("customer", "merge", "00022", "00021", "--yes", *NOW, cwd=shop).stdout
+    assert "customer 00022 is part of 00021 now" in merged
+    assert "wu@example.com" in yanshu("customer", "show", "00021", cwd=shop).stdout
+
+
 def test_a_dry_run_keeps_nothing(shop: Path, tmp_path: Path) -> None:
     file = tmp_path / "dry.csv"
     file.write_text("id,name\n00077,Dry\n")

@@ -10,6 +10,7 @@ from alembic import command
 from sqlalchemy import select, update
 
 from engine.customers.merging import merge
+from engine.definitions.loader import load_policy
 from engine.gate.decision import Send
 from engine.store.migrate import _config, upgrade
 from engine.store.session import Store
@@ -61,7 +62,9 @@ def test_the_addresses_of_a_customer_who_was_merged_go_on_counting(store: Store)
         connection.execute(update(customers).where(customers.c.id == gone).values(email_hash="work"))  # fmt: skip
     gate.sent(gone, NOW - HOUR, address_hash="work")
     with store.write() as connection:
-        merge(connection, "gone", "into", now=NOW, by="test")
+        merge(
+            connection, "gone", "into", policy=load_policy({}), membership=None, now=NOW, by="test"
+        )
     asked = [gate.plans(gate.customer(email_hash=name)) for name in ("home", "work", "other")]
     home, work, other = gate.asks(*asked)
     assert (until(home), until(work)) == (NOW + 22 * HOUR, NOW + 23 * HOUR)

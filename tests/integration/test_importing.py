@@ -20,6 +20,7 @@ from engine.customers.consent import permissions, suppress, withdraw
 from engine.customers.importing import ImportSummary, import_file
 from engine.customers.profile import ensure_fresh
 from engine.definitions.campaign import Channel, MessageClass
+from engine.definitions.loader import load_policy
 from engine.definitions.policy import Policy, Prices
 from engine.errors import ImportFileError
 from engine.settings import Settings
@@ -28,10 +29,12 @@ from engine.store.tables import (
     consents,
     contacts,
     customers,
+    grade_changes,
     order_items,
     orders,
     profiles,
     suppressions,
+    tags,
 )
 from engine.tokens import address_hash
 
@@ -646,11 +649,39 @@ def test_profiles_follow_the_orders_that_came(peopled: Shop) -> None:
     assert not ensure_fresh(peopled.store, POLICY, NOW)
 
 
-def test_new_customers_make_the_profiles_due(peopled: Shop) -> None:
+def test_the_customers_of_a_first_load_wait_for_their_orders(peopled: Shop) -> None:
+    assert peopled.rows(profiles) == []
+    bought = "".join(f"{n},1,2026-04-0{n},9000\n" for n in range(1, 6))
+    peopled.load("orders", "id,customer_id,placed_at,amount\n" + bought)
+    assert peopled.rows(profiles)[0]["grade"] is not None
+    assert peopled.rows(grade_changes) == []
+
+
+def test_new_customers_are_evaluated_at_once(peopled: Shop) -> None:
     assert ensure_fresh(peopled.store, POLICY, NOW)
-    peopled.load("customers", "id\n77\n")
-    assert ensure_fresh(peopled.store, POLICY, NOW)
-    assert len(peopled.rows(profiles)) == 4
+    peopled.load("customers", "id,malicious\n77,yes\n")
+    assert [row["class"] for row in peopled.rows(profiles)] == [*["prospect"] * 3, "malicious"]
+    assert not ensure_fresh(peopled.store, POLICY, NOW)
+
+
+def test_a_file_that_only_changes_addresses_moves_people_and_their_tags(peopled: Shop) -> None:
+    rules = "rules: [{name: school, tag: job=student, address: {contains: 大学}}]\n"
+    policy = load_policy({"tagging.yaml": "dimensions: {job: {values: [student]}}\n" + rules})
+    assert ensure_fresh(peopled.store, policy, NOW)
+    peopled.load("customers", "id,address\n2,广东省 广州市 中山大学\n", policy=policy)
+    assert [row["province"] for row in peopled.rows(profiles)] == [None, "广东", None]
+    assert [row["value"] for row in peopled.rows(tags)] == ["student"]
+    peopled.load("customers", "id,address\n2,浙江省 杭州市 1 号\n", policy=policy)
+    assert [row["province"] for row in peopled.rows(profiles)] == [None, "浙江", None]
+    assert peopled.rows(tags) == []
+    assert not ensure_fresh(peopled.store, policy, NOW)
+
+
+def test_a_file_of_names_leaves_the_profiles_as_they_are(peopled: Shop) -> None:
+    ensure_fresh(peopled.store, POLICY, NOW)
+    peopled.load("customers", "id,name\n2,李\n", now=NOW.replace(hour=5))
+    assert {row["evaluated_at"].hour for row in peopled.rows(profiles)} == {4}
+    assert not ensure_fresh(peopled.store, POLICY, NOW)
 
 
 def test_an_import_that_breaks_off_leaves_what_landed_and_profiles_that_are_due(

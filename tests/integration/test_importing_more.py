@@ -111,7 +111,7 @@ def test_events_without_an_id_are_known_by_the_rest(shop: Shop) -> None:
 
 def merge_a_into_b(shop: Shop) -> Any:
     with shop.store.write() as connection:
-        return merge(connection, "a", "b", now=NOW, by="me")
+        return merge(connection, "a", "b", policy=POLICY, membership=None, now=NOW, by="me")
 
 
 def test_a_merge_moves_all_history_and_fills_gaps(shop: Shop) -> None:
@@ -169,11 +169,11 @@ def test_a_merged_id_goes_on_meaning_that_person(shop: Shop) -> None:
     assert shop.one(customers)["name"] == "李"
     shop.load("customers", "id\nc\n")
     with shop.store.write() as connection:
-        merge(connection, "b", "c", now=NOW, by="me")
+        merge(connection, "b", "c", policy=POLICY, membership=None, now=NOW, by="me")
     last = shop.one(customers)
     assert {(row["ref"], row["customer_id"]) for row in _merged(shop)} == {("a", last["id"]), ("b", last["id"])}  # fmt: skip
     with shop.store.write() as connection, pytest.raises(YanshuError, match="'a' was merged into 'c'"):  # fmt: skip
-        merge(connection, "a", "c", now=NOW, by="me")
+        merge(connection, "a", "c", policy=POLICY, membership=None, now=NOW, by="me")
 
 
 def _merged(shop: Shop) -> list[dict[str, Any]]:

@@ -138,7 +138,7 @@ class Shop:
 
     def two_become_one(self) -> None:
         gone, into = self.random.sample(self.people[3:], 2)
-        merge(self.connection, gone, into, now=self.now, by="test")
+        merge(self.connection, gone, into, policy=POLICY, membership=None, now=self.now, by="test")
         self.people.remove(gone)
         refresh(self.connection, POLICY, self.now, [self.ids()[into]])
         mark_fresh(self.connection, POLICY, self.now)

@@ -199,7 +199,15 @@ def bring_in_by_file(store: Store, folder: Path) -> None:
 
 def join(store: Store) -> None:
     with store.write() as connection:
-        merge(connection, "old-3", "00003", now=NOW, by="test")
+        merge(
+            connection,
+            "old-3",
+            "00003",
+            policy=load_policy(FILES),
+            membership=None,
+            now=NOW,
+            by="test",
+        )
     ensure_fresh(store, load_policy(FILES), NOW)
 
 

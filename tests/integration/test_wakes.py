@@ -228,7 +228,7 @@ def test_what_is_imported_tagged_or_merged_is_looked_at_at_once(
     assert planned(store) == [("paid", "order:A1:paid")]
     assert not note_is_there(store)
     with store.write() as connection:
-        merge(connection, "2", "3", now=NOW, by="test")
+        merge(connection, "2", "3", policy=load_policy({}), membership=None, now=NOW, by="test")
     assert note_is_there(store)
     planner.react(CLOCK)
     planner.react(CLOCK)

@@ -17,13 +17,13 @@ from sqlalchemy import Connection
 from engine.customers.item_rows import ItemRows
 from engine.customers.job import Job
 from engine.customers.kinds import rows_of
-from engine.customers.order_rows import Touched
 from engine.customers.owners import find_owners
 from engine.customers.product_rows import fill_items_of
 from engine.customers.profile import is_fresh, refresh
 from engine.customers.push.faults import Fault, Faults, RowFaults
 from engine.customers.push.fields import FIELDS, ITEM_FIELDS
 from engine.customers.push.rows import Push
+from engine.customers.touched import Touched
 from engine.customers.upsert import find
 from engine.customers.wake import leave_note
 from engine.definitions.policy import Policy
@@ -163,10 +163,7 @@ def _note_people(
         about.skus |= Push("products", named).column("sku")
     name = _OF_CUSTOMER.get(push.kind)
     if name is not None and job.tally.written:
-        people = set(find_owners(connection, push.column(name)).values())
-        about.people |= people
-        if push.kind == "customers":  # address, zone and mark are part of a profile
-            about.stale |= people
+        about.people |= set(find_owners(connection, push.column(name)).values())
 
 
 def _counted(job: Job) -> Counted:
