@@ -152,8 +152,8 @@ def fact(leaf: Condition, person: Person) -> Any:
         seconds = liking(leaf.arguments, person, "cycle_seconds")
     facts: dict[str, Callable[[], Any]] = {
         "id": lambda: row["ref"],
-        "province": lambda: row["province"] or person.habits["province"],
-        "city": lambda: row["city"] or person.habits["city"],
+        "province": lambda: person.habits["province"] or row["province"],
+        "city": lambda: person.habits["city"] or row["city"],
         "orders": lambda: len(done),
         "amount": lambda: money,
         "average_amount": lambda: Fraction(money) / len(done) if done else None,

@@ -41,9 +41,9 @@ _WORDS = {
     "id": customers.c.ref,
     "gender": customers.c.gender,
     "language": customers.c.language,
-    # What was given holds at once; what is read from the address comes with the profile.
-    "province": func.coalesce(customers.c.province, profiles.c.province),
-    "city": func.coalesce(customers.c.city, profiles.c.city),
+    # In short names, as the condition has them; who has no profile yet is taken at their word.
+    "province": func.coalesce(profiles.c.province, customers.c.province),
+    "city": func.coalesce(profiles.c.city, customers.c.city),
     "timezone": customers.c.timezone,
     "email_domain": customers.c.email_domain,
     "email": customers.c.email,

@@ -4,7 +4,7 @@ What `Condition.arguments` holds, by name (those of orders, messages and what is
 `order_conditions`, `engagement_conditions`, `person_conditions`):
 
 - `id gender language province city timezone email_domain`: `eq` str, `in` and `not_in` tuples of str; all but `id`
-  also `known` bool. `email_domain` is lower case.
+  also `known` bool. `email_domain` is lower case, `province` and `city` are short names.
 - `email phone address`: `known` bool. `birthday`: `known` bool, `month` tuple of int.
 - `joined_at first_order_at last_order_at`: `within` and `older_than` Duration, `before` and `after` date (the shop's
   zone: before that day began, after it ended), `known` bool.
@@ -19,7 +19,7 @@ Several operators in one condition must all hold.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from engine.definitions import engagement_conditions, order_conditions, person_conditions
 from engine.definitions.operators import (
@@ -36,6 +36,7 @@ from engine.definitions.operators import (
     words,
 )
 from engine.definitions.reading import Key, Reader, Record, one_or_more
+from engine.definitions.regions import short_city, short_province
 from engine.definitions.scalars import choice, duration, integer, text, zone
 from engine.definitions.values import STATUSES
 
@@ -52,6 +53,11 @@ def _domain(written: str) -> str:
     return written.lower()
 
 
+def _place(short: Callable[[str], str | None]) -> Reader[Arguments]:
+    """A place of China in any spelling, as its short name; others as they are written."""
+    return operators({**words(text().then(lambda written: short(written) or written)), **KNOWN})
+
+
 _TEXT = operators({**words(text()), **KNOWN})
 _DATE = operators({**AGES, **DAYS, **KNOWN}, dates_meet)
 
@@ -59,8 +65,8 @@ CONDITIONS: Mapping[str, Reader[Arguments]] = {
     "id": operators(words(text())),
     "gender": _TEXT,
     "language": _TEXT,
-    "province": _TEXT,
-    "city": _TEXT,
+    "province": _place(short_province),
+    "city": _place(short_city),
     "timezone": operators({**words(zone()), **KNOWN}),
     "email_domain": operators({**words(text().then(_domain)), **KNOWN}),
     "email": operators(KNOWN),

@@ -148,6 +148,17 @@ def test_guangdong_buyers_are_found_by_their_profile_where_they_did_not_say(aske
     assert asked.who("guangdong-spring") == ["read", "said"]
 
 
+def test_regulars_near_a_shop_are_found_however_their_city_is_written(asked: Asked) -> None:
+    with asked.store.write() as connection:
+        shop = Shop(connection)
+        written = {"short": {"city": "上海"}, "full": {"city": "杭州市"}, "read": {"address": "浙江省杭州市西湖区"}, "far": {"city": "苏州市"}}  # fmt: skip
+        for ref, where in written.items():
+            key = shop.person(ref, **where)
+            for day in ("2026-08-01", "2026-09-01", "2026-10-01"):
+                shop.order(key, f"{day}T12:00", 20000)
+    assert asked.who("near-our-shops") == ["full", "read", "short"]
+
+
 def test_bought_once_and_never_again(asked: Asked) -> None:
     with asked.store.write() as connection:
         shop = Shop(connection)

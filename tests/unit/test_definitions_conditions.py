@@ -43,6 +43,8 @@ def arguments(condition: str) -> dict[str, Any]:
         ("language: {not_in: [zh, en]}", {"not_in": ("zh", "en")}),
         ("province: {eq: 广东, known: true}", {"eq": "广东", "known": True}),
         ("city: {in: [上海]}", {"in": ("上海",)}),
+        ("province: {in: [广西壮族自治区, Bavaria]}", {"in": ("广西", "Bavaria")}),
+        ("city: {not_in: [杭州市, 延边朝鲜族自治州]}", {"not_in": ("杭州", "延边")}),
         ("timezone: {eq: Asia/Tokyo}", {"eq": "Asia/Tokyo"}),
         ("email_domain: {in: [QQ.com]}", {"in": ("qq.com",)}),
         ("email: {known: true}", {"known": True}),
