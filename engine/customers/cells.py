@@ -22,6 +22,7 @@ _WHOLE = re.compile(r"-?\d{1,15}", re.ASCII)
 _BIRTHDAY = re.compile(r"(?:(\d{4}|-)-)?(\d{2})-(\d{2})", re.ASCII)
 _YES_NO = {"yes": True, "no": False, "true": True, "false": False}
 
+_ROUNDED = re.compile(r"\d(\.\d+)?[Ee]\+\d+")
 Cell = Callable[[str], Any]
 """Reads one cell's text."""
 
@@ -46,6 +47,8 @@ def identifier(cell: str) -> str:
         raise ValueError("is blank")
     if len(found) > LONGEST_ID:
         raise ValueError(f"is longer than {LONGEST_ID} characters")
+    if "+" in found and _ROUNDED.fullmatch(found):
+        raise ValueError(f"{found!r} was rounded by a spreadsheet, so ids run together; export it again, ids as text")
     return found
 
 

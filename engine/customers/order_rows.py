@@ -7,7 +7,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, case
+from sqlalchemy import ColumnElement, Connection, Table, and_, case, func, literal_column
 
 from engine.customers import cells
 from engine.customers.job import Job, RowReader, Values
@@ -26,6 +26,9 @@ COLUMNS = Columns(
     required=("id", "customer_id", "placed_at", "amount"),
 )  # fmt: skip
 STATUSES = ("placed", "paid", "shipped", "arrived", "received", "refunded", "closed")
+_AS_THEY_COME = ("placed", "paid", "shipped", "arrived", "received", "closed", "refunded")
+"""What an order becomes, one after the other: closed also of one that came back, where nobody says that it was refunded."""
+_PLACES = {status: place for place, status in enumerate(_AS_THEY_COME)}
 TIMES = ("paid_at", "shipped_at", "arrived_at", "received_at", "refunded_at")
 _ALWAYS = (
     "ref", "customer_id", "status", "placed_at", "received_at", "amount", "currency", "attributes",
@@ -34,6 +37,8 @@ _WRITTEN = (
     "ref", "customer_id", "status", "placed_at", *TIMES, "refunded_amount", "amount", "currency",
     "quantity", "coupon", "source", "attributes",
 )  # fmt: skip
+_OF_NEW = ("status", "attributes")
+"""What a new order has even where nothing is said of it."""
 Pick = Callable[[tuple[Any, ...]], tuple[Any, ...]]
 """Takes the values of _WRITTEN and gives those of the columns that this shape writes."""
 
@@ -82,7 +87,9 @@ class OrderRows:
                 attributes = reader.attributes(record.cells)
                 rows[values[0]] = pick(_row(values, owner, currency, attributes))
                 landed += 1
-        there = find(connection, orders, "ref", rows, "customer_id")
+        there = find(connection, orders, "ref", rows, "customer_id", "status")
+        if "status" in shape.places and not self._job.is_live:
+            self._warn_of_the_past(read, {ref: row[1] for ref, row in there.items()})
         changed = upsert.run(connection, list(rows.values()), there)
         self._job.tally.landed(landed, changed, len(rows) - len(there))
         if changed:
@@ -97,18 +104,38 @@ class OrderRows:
         if late:
             self._job.notes.add("rows lie in the future", self._job.where(late[0]), len(late))
 
+    def _warn_of_the_past(
+        self, read: Sequence[tuple[Record, Values]], known: Mapping[str, str]
+    ) -> None:
+        for record, values in read:
+            later = _PLACES.get(known.get(values[0], ""), 0)
+            if later > _PLACES[values[2] or "received"]:
+                what = "rows say what an order was before: what it became since stays"
+                self._job.notes.add(what, self._job.where(record.line))
+
     def _make_plan(self, shape: Shape) -> tuple[RowReader, Pick, Upsert]:
         """Only what the file says is written: a column that it lacks is left as it is."""
-        written = {*_ALWAYS, *shape.places} | (set(TIMES) if "status" in shape.places else set())
-        columns = [name for name in _WRITTEN if name in written]
+        said = {*shape.places}
+        if "status" in said:
+            said.update(TIMES)
+        if shape.extras:
+            said.add("attributes")
+        columns = [name for name in _WRITTEN if name in said or name in _ALWAYS]
+        rules = {
+            **{name: _later_time(name) for name in TIMES},
+            "attributes": merge_json("attributes", on_sqlite=self._job.as_number),
+        }
+        if "received_at" not in said:
+            rules["received_at"] = _implied_receipt
+        if not self._job.is_live:
+            rules |= {"status": _later_status, "refunded_amount": _known_amount}
         upsert = Upsert(
-            orders, ["ref"], columns,
-            kept=() if shape.extras else ["attributes"],
-            rules={
-                **{name: _later_time(name) for name in TIMES},
-                "attributes": merge_json("attributes", on_sqlite=self._job.as_number),
-            },
-        )  # fmt: skip
+            orders,
+            ["ref"],
+            columns,
+            rules=rules,
+            kept=[name for name in _OF_NEW if name not in said],
+        )
         pick = itemgetter(*[_WRITTEN.index(name) for name in columns])
         return RowReader(shape, self._readers), pick, upsert
 
@@ -153,6 +180,30 @@ def _row(values: Values, owner: int, currency: str, attributes: str) -> tuple[An
         ref, owner, status, placed, *times, refunded, amount, currency, quantity, coupon, source,
         attributes,
     )  # fmt: skip
+
+
+def _later_status(table: Table, excluded: Any) -> ColumnElement[Any]:
+    """An export of last month's says what was: an order does not go back to that."""
+    there, came = table.c.status, excluded.status
+    return case((_place(there) > _place(came), there), else_=came)
+
+
+def _place(status: ColumnElement[Any]) -> ColumnElement[int]:
+    """Spelled out: the parameters of the statement are the row's values alone."""
+    places: dict[Any, Any] = {
+        literal_column(f"'{name}'"): literal_column(str(n)) for name, n in _PLACES.items()
+    }
+    return case(places, value=status)
+
+
+def _known_amount(table: Table, excluded: Any) -> ColumnElement[Any]:
+    return func.coalesce(excluded.refunded_amount, table.c.refunded_amount)
+
+
+def _implied_receipt(table: Table, excluded: Any) -> ColumnElement[Any]:
+    """Without a status an order was received when it was placed; one that is known to be on its way was not."""
+    there = table.c.received_at
+    return case((there == table.c.placed_at, excluded.received_at), else_=there)
 
 
 def _later_time(name: str) -> Rule:

@@ -588,6 +588,8 @@ def test_a_known_time_survives_a_file_that_only_implies_it(peopled: Shop) -> Non
         ("A,1,,2026-04-01,1e3,,,,,", "amount: '1e3' is not an amount"),
         ("A,1,,2026-04-01,NaN,,,,,", "amount: 'NaN' is not an amount"),
         ('A,1,,2026-04-01,"1,000",,,,,', "amount: '1,000' is not an amount"),
+        ("2.62319E+18,1,,2026-04-01,1,,,,,", "id: '2.62319E+18' was rounded by a spreadsheet"),
+        ("A,2E+15,,2026-04-01,1,,,,,", "customer_id: '2E+15' was rounded by a spreadsheet"),
         ("A,1,,2026-04-01,1,USD,,,,", "currency: 'USD' is not the shop's currency CNY"),
         ("A,1,,2026-04-01,1,,1.5,,,", "quantity: '1.5' is not a whole number"),
         ("A,1,,2026-04-01,1,,-2,,,", "quantity: '-2' is negative"),
@@ -705,6 +707,29 @@ def test_an_import_that_breaks_off_leaves_what_landed_and_profiles_that_are_due(
     assert len(peopled.rows(orders)) == 20
     assert ensure_fresh(peopled.store, POLICY, NOW)
     assert counts(peopled.load("orders", content)) == (25, 5, 0, 20, 0)
+
+
+STATES = ("placed", "paid", "shipped", "arrived", "received", "closed", "refunded")
+
+
+@pytest.mark.parametrize("there", STATES)
+def test_an_order_never_goes_back_to_what_an_older_file_says(peopled: Shop, there: str) -> None:
+    head = "id,customer_id,placed_at,amount,status,refunded_amount\n"
+    for came in STATES:
+        peopled.load("orders", head + f"{came},1,2026-04-01,10,{there},5\n")
+        summary = peopled.load("orders", head + f"{came},1,2026-04-01,10,{came},\n")
+        is_older = STATES.index(came) < STATES.index(there)
+        assert bool(summary.warnings) == is_older
+    found = {row["ref"]: (row["status"], row["refunded_amount"]) for row in peopled.rows(orders)}
+    assert found == {came: (max(came, there, key=STATES.index), 500) for came in STATES}
+
+
+def test_a_file_without_a_status_leaves_that_of_a_known_order(peopled: Shop) -> None:
+    head = "id,customer_id,placed_at,amount"
+    peopled.load("orders", f"{head},status\nA,1,2026-04-01,10,placed\nB,1,2026-04-01,10,refunded\n")
+    peopled.load("orders", f"{head}\nA,1,2026-04-01,11\nB,1,2026-04-01,11\nC,1,2026-04-01,11\n")
+    found = [(row["status"], row["received_at"], row["amount"]) for row in peopled.rows(orders)]
+    assert found == [("placed", None, 1100), ("refunded", None, 1100), ("received", at("2026-03-31T16:00Z"), 1100)]  # fmt: skip
 
 
 # --- items

@@ -292,6 +292,35 @@ def test_twice_changes_nothing_and_a_later_status_updates(
     assert (updated.updated, updated.inserted) == (1, 0)
     assert by_ref(shop, orders)[ref]["status"] == status
     assert (updated.items is None) or updated.items.updated == 0
+    last_month = load(shop, kind, name, shipped(by))
+    assert by_ref(shop, orders)[ref]["status"] == status
+    assert any("what it became since stays" in warning for warning in last_month.warnings)
+
+
+def test_a_partial_refund_leaves_an_order_what_it_is(shop: Shop) -> None:
+    head = "订单编号,买家会员名,订单状态,订单创建时间,买家实际支付金额,退款金额,确认收货时间\n"
+    row = "1,tb,{},2026-04-01 10:00:00,100,{},{}\n"
+    became = [
+        ("买家已付款,等待卖家发货", "", "", ("paid", None)),
+        ("卖家已发货,等待买家确认", "", "", ("shipped", None)),
+        ("部分退款", "20.00", "", ("shipped", 2000)),
+        ("卖家已发货,等待买家确认", "", "", ("shipped", 2000)),
+        ("部分退款", "20.00", "2026-04-09 08:00:00", ("received", 2000)),
+        ("退款成功", "100.00", "", ("refunded", 10000)),
+    ]
+    for word, amount, received, state in became:
+        file = shop.write("o.csv", head + row.format(f'"{word}"', amount, received))
+        load(shop, "orders", file, shipped("taobao-orders"))
+        order = shop.one(orders)
+        assert (order["status"], order["refunded_amount"]) == state
+    assert order["received_at"] == beijing("2026-04-09T08:00:00")
+
+
+def test_a_partial_refund_that_is_seen_first_is_an_order_that_was_paid(shop: Shop) -> None:
+    head = "订单编号,买家会员名,订单状态,订单创建时间,买家实际支付金额,退款金额\n"
+    row = "1,tb,部分退款,2026-04-01 10:00:00,100,20\n"
+    load(shop, "orders", shop.write("o.csv", head + row), shipped("taobao-orders"))
+    assert (shop.one(orders)["status"], shop.one(orders)["refunded_amount"]) == ("paid", 2000)
 
 
 def test_a_dry_run_says_what_would_change_and_keeps_nothing(shop: Shop) -> None:

@@ -326,6 +326,11 @@ def test_the_same_push_twice_changes_nothing_and_a_later_state_updates(
     assert sender.push("orders", later).json()["updated"] == 1
     (row,) = content(store, orders)["orders"]
     assert (row["status"], row["paid_at"].isoformat()) == ("shipped", "2026-11-01T14:00:00+00:00")
+    unsaid = {name: value for name, value in later.items() if name != "status"}
+    assert sender.push("orders", unsaid).json()["unchanged"] == 1
+    # What is pushed holds now: an order that was shipped by mistake goes back.
+    assert sender.push("orders", order("A1", "1", status="paid")).json()["updated"] == 1
+    assert content(store, orders)["orders"][0]["status"] == "paid"
 
 
 # --- whole or not at all
