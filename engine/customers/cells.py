@@ -48,7 +48,9 @@ def identifier(cell: str) -> str:
     if len(found) > LONGEST_ID:
         raise ValueError(f"is longer than {LONGEST_ID} characters")
     if "+" in found and _ROUNDED.fullmatch(found):
-        raise ValueError(f"{found!r} was rounded by a spreadsheet, so ids run together; export it again, ids as text")
+        raise ValueError(
+            f"{found!r} was rounded by a spreadsheet, so ids run together; export it again, ids as text"
+        )
     return found
 
 
