@@ -142,9 +142,9 @@ class CustomerRows:
         new = len(rows) - len(there)
         self._job.tally.landed(landed, changed, new)
         if new or (changed and not _COUNTED.isdisjoint(shape.places)):
-            self._touched.add(
-                row[0] for row in find(connection, customers, "ref", rows, "id").values()
-            )
+            who = [] if self._touched.everybody else rows
+            ids = find(connection, customers, "ref", who, "id").values()
+            self._touched.add(row[0] for row in ids)
 
     def _make_plan(self, shape: Shape, left: frozenset[str]) -> tuple[Pick, Upsert]:
         """Only what the file says is written: a column that it lacks is left as it is."""

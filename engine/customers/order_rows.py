@@ -88,7 +88,7 @@ class OrderRows:
                 rows[values[0]] = pick(_row(values, owner, currency, attributes))
                 landed += 1
         there = find(connection, orders, "ref", rows, "customer_id", "status")
-        if "status" in shape.places and not self._job.is_live:
+        if there and "status" in shape.places and not self._job.is_live:
             self._warn_of_the_past(read, {ref: row[1] for ref, row in there.items()})
         changed = upsert.run(connection, list(rows.values()), there)
         self._job.tally.landed(landed, changed, len(rows) - len(there))
