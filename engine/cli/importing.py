@@ -26,6 +26,7 @@ def bring_in(
     mappings: Sequence[str] = (),
     *,
     dry_run: bool,
+    overwrite: bool,
 ) -> int:
     """Import, answer with the summary; the exit code: 1 where a row was rejected."""
     _check(kind, file, items)
@@ -39,6 +40,7 @@ def bring_in(
             now=session.now(),
             items=items,
             dry_run=dry_run,
+            overwrite=overwrite,
             mappings=[load_mapping(session.files, name) for name in mappings],
             on_progress=on_progress,
         )

@@ -67,11 +67,19 @@ def import_(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check every row, and keep none.")
     ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Orders: what the file says holds, though one is known to be further.",
+        ),
+    ] = False,
 ) -> int:
     """Bring a file in: good rows land, bad ones go to FILE.rejected.csv with line and reason."""
     from engine.cli.importing import bring_in
 
-    return bring_in(Session.of(ctx), kind, file, items, mapping or (), dry_run=dry_run)
+    session = Session.of(ctx)
+    return bring_in(session, kind, file, items, mapping or (), dry_run=dry_run, overwrite=overwrite)
 
 
 def grade(ctx: typer.Context) -> int:

@@ -70,6 +70,7 @@ def import_file(
     now: datetime,
     items: Path | None = None,
     dry_run: bool = False,
+    overwrite: bool = False,
     mappings: Sequence[ImportMapping] = (),
     on_progress: Progress | None = None,
 ) -> ImportSummary:
@@ -77,25 +78,28 @@ def import_file(
     file's columns into ours; one for each kind.
 
     `items`: the items of these orders. `dry_run`: everything is done, counted and rolled back (the file of rejected
-    rows is written all the same). Raises ImportFileError where the file cannot be read at all.
+    rows is written all the same). `overwrite`: an order goes back to an earlier status that the file says. Raises ImportFileError where the file cannot be read at all.
     """
-    _check(kind, path, items)
+    _check(kind, path, items, overwrite=overwrite)
     by_kind = _by_kind(mappings, kind, items)
     with _transactions(store, dry_run=dry_run) as begin, without_collector():
         importer = _Importer(
-            store, begin, policy, check_aware(now), settings.hashing_key(), by_kind, on_progress
-        )
+            store, begin, policy, check_aware(now), settings.hashing_key(), by_kind, on_progress,
+            overwrites=overwrite,
+        )  # fmt: skip
         summary = importer.run(kind, path, refresh=items is None)
         if items is None:
             return summary
         return replace(summary, items=importer.run_items(items))
 
 
-def _check(kind: str, path: Path, items: Path | None) -> None:
+def _check(kind: str, path: Path, items: Path | None, *, overwrite: bool) -> None:
     if kind not in get_args(Kind):
         raise ImportFileError(f"{path}: importing {kind} is not supported yet")
     if items is not None and kind != "orders":
         raise ImportFileError(f"{items}: only an import of orders takes items")
+    if overwrite and kind != "orders":
+        raise ImportFileError(f"{path}: only orders have a status to overwrite")
     if items is not None and not items.is_file():
         raise ImportFileError(f"{items}: no such file")  # said before the orders have landed
 
@@ -142,10 +146,13 @@ class _Importer:
         hashing_key: str,
         mappings: Mapping[str, ImportMapping],
         on_progress: Progress | None,
+        *,
+        overwrites: bool,
     ) -> None:
         self._begin, self._policy, self._now = begin, policy, now
         self._hashing_key, self._as_number = hashing_key, store.is_sqlite
         self._mappings, self._on_progress = mappings, on_progress
+        self._overwrites = overwrites
         self._done = (0, 0)  # rows and bytes of the files before this one
         self._touched = Touched(everybody=False)
 
@@ -240,6 +247,7 @@ class _Importer:
             now=self._now,
             hashing_key=self._hashing_key,
             as_number=self._as_number,
+            overwrites=self._overwrites,
             rejects=rejects,
         )
 

@@ -72,9 +72,9 @@ class RejectedRows(Protocol):
 
 @dataclass
 class Job:
-    """One file, or one push, on its way in. `as_number`: whether moments are numbers to this database. `is_live`: what
-    comes is said as of now; a file may be older than what is known. `where`: what a warning calls the place of a row, by
-    its line."""
+    """One file, or one push, on its way in. `as_number`: whether moments are numbers to this database. `overwrites`:
+    an order becomes what is said of it, even where it is known to be further. `where`: what a warning calls the place of
+    a row, by its line."""
 
     policy: Policy
     now: datetime
@@ -83,7 +83,7 @@ class Job:
     rejects: RejectedRows
     tally: Tally = field(default_factory=Tally)
     notes: Notes = field(default_factory=Notes)
-    is_live: bool = False
+    overwrites: bool = False
     where: Callable[[int], str] = "line {}".format
 
     def __post_init__(self) -> None:

@@ -88,7 +88,7 @@ class OrderRows:
                 rows[values[0]] = pick(_row(values, owner, currency, attributes))
                 landed += 1
         there = find(connection, orders, "ref", rows, "customer_id", "status")
-        if there and "status" in shape.places and not self._job.is_live:
+        if there and "status" in shape.places and not self._job.overwrites:
             self._warn_of_the_past(read, {ref: row[1] for ref, row in there.items()})
         changed = upsert.run(connection, list(rows.values()), there)
         self._job.tally.landed(landed, changed, len(rows) - len(there))
@@ -110,7 +110,7 @@ class OrderRows:
         for record, values in read:
             later = _PLACES.get(known.get(values[0], ""), 0)
             if later > _PLACES[values[2] or "received"]:
-                what = "rows say what an order was before: what it became since stays"
+                what = "rows say what an order was before: what it became since stays without --overwrite"
                 self._job.notes.add(what, self._job.where(record.line))
 
     def _make_plan(self, shape: Shape) -> tuple[RowReader, Pick, Upsert]:
@@ -127,7 +127,7 @@ class OrderRows:
         }
         if "received_at" not in said:
             rules["received_at"] = _implied_receipt
-        if not self._job.is_live:
+        if not self._job.overwrites:
             rules |= {"status": _later_status, "refunded_amount": _known_amount}
         upsert = Upsert(
             orders,

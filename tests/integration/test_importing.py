@@ -724,6 +724,17 @@ def test_an_order_never_goes_back_to_what_an_older_file_says(peopled: Shop, ther
     assert found == {came: (max(came, there, key=STATES.index), 500) for came in STATES}
 
 
+def test_a_file_that_is_right_overwrites_what_an_order_became(peopled: Shop) -> None:
+    head = "id,customer_id,placed_at,amount,status,refunded_amount\n"
+    peopled.load("orders", head + "A,1,2026-04-01,10,refunded,5\n")
+    summary = peopled.load("orders", head + "A,1,2026-04-01,10,shipped,\n", overwrite=True)
+    assert summary.warnings == ()
+    order = peopled.one(orders)
+    assert (order["status"], order["refunded_amount"]) == ("shipped", None)
+    with pytest.raises(ImportFileError, match="only orders have a status"):
+        peopled.load("customers", "id\n1\n", overwrite=True)
+
+
 def test_a_file_without_a_status_leaves_that_of_a_known_order(peopled: Shop) -> None:
     head = "id,customer_id,placed_at,amount"
     peopled.load("orders", f"{head},status\nA,1,2026-04-01,10,placed\nB,1,2026-04-01,10,refunded\n")

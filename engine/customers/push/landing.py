@@ -126,7 +126,7 @@ class Lander:
             now=now,
             hashing_key=self._hashing_key,
             as_number=connection.dialect.name == "sqlite",
-            is_live=True,
+            overwrites=True,
             rejects=RowFaults(faults, push.places, tuple(names)),
             where=lambda line: push.places[line].path,
         )
