@@ -159,6 +159,8 @@ def _check(
         with report.bounded() as found:
             references.check_grades(trees, policy, found)
         with report.bounded() as found:
+            references.check_tags(trees, policy, found)
+        with report.bounded() as found:
             check_triggers(parts.sendable.values(), policy, membership, found)
         with report.bounded() as found:
             check_budgets(parts.sendable.values(), policy, found)

@@ -9,6 +9,7 @@ from engine.definitions.campaign import Campaign, Care
 from engine.definitions.policy import Policy
 from engine.definitions.report import Report
 from engine.definitions.segment import Condition, Segment, Tree
+from engine.definitions.tagging_file import check_tag
 from engine.definitions.templates import template_names
 from engine.definitions.trees import conditions_of
 from engine.errors import Position
@@ -66,6 +67,16 @@ def check_grades(trees: Iterable[Tree], policy: Policy, report: Report) -> None:
             for name in _named(condition):
                 if name is not None and name not in known:
                     report.unknown(condition.position, "grade", name, known, "unknown-grade")
+
+
+def check_tags(trees: Iterable[Tree], policy: Policy, report: Report) -> None:
+    """Every tag that is asked for must be one of tagging.yaml; without it an import may bring any."""
+    dimensions = policy.tagging.dimensions
+    for condition in (one for tree in trees for one in conditions_of(tree) if one.name == "tag"):
+        asked = condition.arguments
+        values = asked.get("in", [asked["value"]] if "value" in asked else ())
+        if dimensions:
+            check_tag(asked["dimension"], values, condition.position, dimensions, report)
 
 
 def _named(condition: Condition) -> tuple[str | None, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from engine.definitions.reading import (
     Fields,
@@ -31,7 +31,7 @@ from engine.definitions.tagging import (
     Tagging,
     TagRule,
 )
-from engine.errors import did_you_mean
+from engine.errors import Position, did_you_mean
 
 NAME = r"[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?"
 MAX_DIMENSIONS, MAX_VALUES, MAX_RULES, MAX_WORDS = 100, 500, 500, 100
@@ -187,13 +187,24 @@ def _check(fields: Fields, report: Report) -> None:
             message = f"the rule {rule.name!r} stands here twice; first in line {seen[rule.name]}"
             report.error(rule.position, message, "duplicate-id")
         seen.setdefault(rule.name, rule.position.line)
-        if rule.dimension not in dimensions:
-            report.unknown(rule.position, "dimension", rule.dimension, dimensions, "unknown-tag")
-        elif rule.value not in dimensions[rule.dimension].values:
-            known = dimensions[rule.dimension].values
-            report.unknown(
-                rule.position, f"value of {rule.dimension}", rule.value, known, "unknown-tag"
-            )
+        check_tag(rule.dimension, [rule.value], rule.position, dimensions, report)
+
+
+def check_tag(
+    dimension: str,
+    values: Iterable[str],
+    position: Position,
+    dimensions: Mapping[str, Dimension],
+    report: Report,
+) -> None:
+    """What is said of a tag must be one that somebody can have."""
+    if dimension not in dimensions:
+        report.unknown(position, "dimension", dimension, dimensions, "unknown-tag")
+        return
+    known = dimensions[dimension].values
+    for value in values:
+        if value not in known:
+            report.unknown(position, f"value of {dimension}", value, known, "unknown-tag")
 
 
 TAGGING: Reader[Tagging] = Record(

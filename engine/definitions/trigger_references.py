@@ -9,6 +9,7 @@ from engine.definitions.membership import FILE as MEMBERSHIP_FILE
 from engine.definitions.membership import Membership
 from engine.definitions.policy import Policy
 from engine.definitions.report import Report
+from engine.definitions.tagging_file import check_tag
 from engine.definitions.timing import check_timing
 
 _NOBODY = "nobody can match"
@@ -67,13 +68,6 @@ def _check_levels(trigger: Trigger, membership: Membership | None, report: Repor
 def _check_tag(trigger: Trigger, policy: Policy, report: Report) -> None:
     """Only where tagging.yaml names tags at all: without it an import may bring any."""
     dimensions, asked = policy.tagging.dimensions, trigger.arguments
-    dimension = asked["dimension"]
-    if not dimensions:
-        return
-    if dimension not in dimensions:
-        report.unknown(trigger.position, "dimension", dimension, dimensions, "unknown-tag")
-        return
-    known = dimensions[dimension].values
-    for value in asked.get("value", ()):
-        if value not in known:
-            report.unknown(trigger.position, f"value of {dimension}", value, known, "unknown-tag")
+    if dimensions:
+        values = asked.get("value", ())
+        check_tag(asked["dimension"], values, trigger.position, dimensions, report)

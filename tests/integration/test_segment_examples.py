@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ import pytest
 from sqlalchemy import Connection, insert, select, update
 
 from engine.audience.compiler import Scope, select_ids
+from engine.customers.importing import import_file
 from engine.customers.profile import refresh
-from engine.definitions.loader import Definitions, load, read_files
+from engine.customers.tags import add_tag, parse_tag
+from engine.definitions.loader import Definitions, load, load_policy, read_files
+from engine.settings import Settings
 from engine.store.session import Store
 from engine.store.tables import (
     customers,
@@ -24,11 +28,13 @@ from engine.store.tables import (
     orders,
     profiles,
     runs,
-    tags,
 )
 from engine.store.zones import ensure_zones
+from tests.integration.export_files import export, shipped
+from tests.pusher import Sender
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
+TAGGING = load_policy(read_files(CONFIG)).tagging
 NOW = datetime(2026, 11, 1, 2, 0, tzinfo=UTC)  # ten in the morning in Shanghai
 
 
@@ -58,8 +64,10 @@ class Shop:
         for position, item in enumerate(items, 1):
             self.connection.execute(insert(order_items).values(order_id=key, position=position, **item))  # fmt: skip
 
-    def tag(self, customer: int, dimension: str, value: str) -> None:
-        self.connection.execute(insert(tags).values(customer_id=customer, dimension=dimension, value=value, tagged_at=NOW))  # fmt: skip
+    def tag(self, customer: int, written: str) -> None:
+        """As customer service does: only what the shipped tagging.yaml allows."""
+        tag = parse_tag(written, TAGGING)
+        add_tag(self.connection, customer, *tag, tagging=TAGGING, at=NOW, by="小王")
 
     def message(self, customer: int, definition: str, clicked: str | None = None, scanner: str | None = None) -> None:  # fmt: skip
         run = self.connection.execute(insert(runs).values(definition=definition, occurrence=str(customer), digest="d", priority=1, state="done", created_at=NOW).returning(runs.c.id)).scalar_one()  # fmt: skip
@@ -118,22 +126,43 @@ def test_midnight_buyers_ordered_first_or_last_between_midnight_and_two(asked: A
     assert asked.who("midnight-buyers") == ["first", "last"]
 
 
-def test_sizes_come_from_tags_and_from_what_was_bought_within_a_year(asked: Asked) -> None:
+def test_sizes_come_from_what_was_told_and_from_what_was_bought_within_a_year(asked: Asked) -> None:
     with asked.store.write() as connection:
         shop = Shop(connection)
-        noted, bought, grown, other = (shop.person(ref) for ref in ("noted", "bought", "grown", "other"))  # fmt: skip
-        shop.tag(noted, "size", "110")
-        shop.order(bought, "2026-02-01T12:00", items=[{"size": "90"}, {"size": "120"}])
-        shop.order(grown, "2025-02-01T12:00", items=[{"size": "110"}])
-        shop.order(other, "2026-02-01T12:00", items=[{"size": "130"}])
-    assert asked.who("size-110-120") == ["bought", "noted"]
+        told, bought, grown, other = (shop.person(ref) for ref in ("told", "bought", "grown", "other"))  # fmt: skip
+        shop.tag(told, "size-2026=110cm")
+        shop.order(bought, "2026-02-01T12:00", items=[{"size": "90cm"}, {"size": "120"}])
+        shop.order(grown, "2025-02-01T12:00", items=[{"size": "110cm"}])
+        shop.order(other, "2026-02-01T12:00", items=[{"size": "130cm"}])
+    assert asked.who("size-110-120") == ["bought", "told"]
+
+
+def test_the_size_in_an_export_of_taobao_finds_its_buyer(asked: Asked, tmp_path: Path) -> None:
+    """By 参考身高：120cm, through the shipped mappings, rules and segment; who bought a hoodie in L is not meant."""
+    both = shipped("taobao-orders"), shipped("taobao-items")
+    import_file(
+        asked.store, "orders", export(tmp_path, "ExportOrderList.csv"),
+        items=export(tmp_path, "ExportOrderDetailList.csv"), mappings=both,
+        settings=Settings(project=tmp_path, address_key="key"), policy=asked.project.policy, now=NOW,
+    )  # fmt: skip
+    assert asked.who("size-110-120") == ["tb林小雁"]
+
+
+def test_the_size_in_a_pushed_order_finds_its_buyer(asked: Asked) -> None:
+    order = {"status": "paid", "placed_at": "2026-10-01", "amount": 99}
+    with closing(Sender(asked.store, NOW)) as sender:
+        for ref, size in (("1", "110cm"), ("2", "100cm"), ("3", "120码")):
+            sender.push("customers", {"id": ref})
+            items = [{"sku": "T", "size": size}]
+            sender.push("orders", {**order, "id": ref, "customer_id": ref, "items": items})
+    assert asked.who("size-110-120") == ["1", "3"]
 
 
 def test_gift_buyers_said_so_or_bought_a_gift_box(asked: Asked) -> None:
     with asked.store.write() as connection:
         shop = Shop(connection)
         said, bought, returned = (shop.person(ref) for ref in ("said", "bought", "returned"))
-        shop.tag(said, "purpose", "gift")
+        shop.tag(said, "purpose=gift")
         shop.order(bought, "2026-01-20T12:00", items=[{"category": "礼盒"}])
         shop.order(returned, "2026-01-20T12:00", status="refunded", items=[{"category": "礼盒"}])
     assert asked.who("gift-buyers") == ["bought", "said"]
@@ -206,8 +235,8 @@ def test_loyal_people_are_asked_for_a_survey_once_in_half_a_year(asked: Asked) -
     with asked.store.write() as connection:
         shop = Shop(connection)
         stage, tagged, had, _ = (shop.person(ref) for ref in ("stage", "tagged", "had", "other"))
-        shop.tag(tagged, "temper", "忠诚型")
-        shop.tag(had, "temper", "loyal")
+        shop.tag(tagged, "temper=loyal")
+        shop.tag(had, "temper=loyal")
         shop.message(had, "survey")
         shop.message(tagged, "spring")
         refresh(connection, asked.project.policy, NOW)
@@ -242,9 +271,9 @@ def test_coffee_lovers_order_it_or_click_on_it_themselves(asked: Asked) -> None:
         shop = Shop(connection)
         buyer, little, clicker, machine = (shop.person(ref) for ref in ("buyer", "little", "clicker", "machine"))  # fmt: skip
         for key, teas in ((buyer, 2), (little, 3)):  # a third, and a quarter
-            shop.order(key, "2026-05-01T12:00", items=[{"category": "coffee"}])
+            shop.order(key, "2026-05-01T12:00", items=[{"category": "咖啡"}])
             for day in range(teas):
-                shop.order(key, f"2026-06-0{day + 1}T12:00", items=[{"category": "tea"}])
+                shop.order(key, f"2026-06-0{day + 1}T12:00", items=[{"category": "茶"}])
         shop.message(clicker, "spring", clicked="coffee")
         shop.message(machine, "spring", clicked="coffee", scanner="burst")
     assert asked.who("coffee-lovers") == ["buyer", "clicker"]

@@ -204,6 +204,22 @@ def test_grades_are_those_of_the_policy() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [
+        ("{dimension: size, in: [110cm, '110']}", "unknown value of size '110'; did you mean '110cm'?"),
+        ("{dimension: temper, value: 忠诚型}", "unknown value of temper '忠诚型'; known: loyal, picky"),
+        ("{dimension: sise}", "unknown dimension 'sise'; did you mean 'size'?"),
+    ],
+)  # fmt: skip
+def test_a_tag_that_nobody_can_have_is_told(asked: str, problem: str) -> None:
+    tags = "dimensions:\n  size: {values: [110cm, 120cm]}\n  temper: {values: [picky, loyal]}\n"
+    segment = f"kind: segment\nall: [{{tag: {asked}}}]\n"
+    _, (found,) = check({"tagging.yaml": tags, "segments/who.yaml": segment})
+    assert str(found) == f"segments/who.yaml:2:8: {problem} [unknown-tag]"
+    assert check({"segments/who.yaml": segment})[1] == (), "where no tag is named, any may be there"
+
+
 def test_groups_may_nest_as_deep_as_a_file_allows() -> None:
     tree = segment("all: [" + "{not: " * 14 + "{city: {eq: a}}" + "}" * 14 + "]").tree
     assert len(list(conditions_of(tree))) == 1
