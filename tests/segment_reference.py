@@ -57,7 +57,7 @@ class Reference:
         return [key for size, key in places if size < 0][: top.arguments["n"]]
 
     def reachable(self, arguments: Mapping[str, Any], person: Person) -> bool:
-        return not person.row["malicious"] and any(
+        return not is_malicious(person) and any(
             self.reaches(channel, arguments.get("class", "marketing"), person)
             for channel in arguments["channel"]
         )
@@ -161,7 +161,7 @@ def fact(leaf: Condition, person: Person) -> Any:
         "last_order_at": lambda: max(when, default=None),
         "dormant": lambda: max(when, default=None),
         "grade": lambda: profile["grade"],
-        "class": lambda: profile["class"],
+        "class": lambda: "malicious" if is_malicious(person) else profile["class"],
         "stage": lambda: person.habits["stage"] or "prospect",
         "cycle": lambda: None if seconds is None else timedelta(seconds=seconds),
     }
@@ -246,6 +246,11 @@ def engaged(kind: str, arguments: Mapping[str, Any], person: Person) -> bool:
         ages = [(name, arguments[name]) for name in ("within", "older_than") if name in arguments]
         number += any(at <= NOW and all(compare(at, *age) for age in ages) for at in moments)
     return all(compare(number, *bound) for bound in arguments.get("count", {"gte": 1}).items())
+
+
+def is_malicious(person: Person) -> bool:
+    said = {tag["value"] for tag in person.tags if tag["dimension"] == "malicious"}
+    return person.row["malicious"] or bool(said - {"cleared"})
 
 
 def tagged(arguments: Mapping[str, Any], person: Person) -> bool:

@@ -109,6 +109,7 @@ def _person(chance: random.Random, number: int) -> Person:
     person = Person(row)
     person.orders = [_order(chance) for _ in range(chance.choice([0, 0, 1, 2, 3, 6, 9]))]
     values = chance.sample([("size", "110"), ("size", "120"), ("temper", "picky"), ("skin", "dry")], chance.randint(0, 3))  # fmt: skip
+    values += chance.choice([[], [], [], [("malicious", "rude")], [("malicious", "cleared")]])
     person.tags = [{"dimension": dimension, "value": value, "tagged_at": moment(chance)} for dimension, value in values]  # fmt: skip
     person.memberships = [_membership(chance) for _ in range(chance.choice([0, 0, 1, 2]))]
     person.affinities = _affinities(chance)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, CursorResult, insert, update
 from engine.definitions.loader import load
 from engine.definitions.version import digest, version_files
 from engine.store.catalog import Catalog, CatalogReader
-from engine.store.tables import customers, definitions, orders
+from engine.store.tables import customers, definitions, orders, tags
 from engine.tokens import address_hash
 
 ADDRESS_KEY = "test-address"
@@ -67,6 +67,16 @@ def add_customer(connection: Connection, ref: str, **more: Any) -> int:
         "attributes": {}, "created_at": LONG_AGO, "updated_at": LONG_AGO,
     } | more  # fmt: skip
     return _key(connection.execute(insert(customers).values(**values)))
+
+
+def mark_malicious(connection: Connection, customer_id: int, *, by_tag: bool) -> None:
+    """As an import does it, or as customer service does in a chat."""
+    if not by_tag:
+        marked = update(customers).where(customers.c.id == customer_id)
+        connection.execute(marked.values(malicious=True))
+        return
+    tag = {"dimension": "malicious", "value": "rude", "tagged_at": LONG_AGO, "tagged_by": "小王"}
+    connection.execute(insert(tags).values(customer_id=customer_id, **tag))
 
 
 def add_order(

@@ -23,6 +23,7 @@ from sqlalchemy import (
 from engine.audience.asking import Asking, Predicate, Tally, any_row
 from engine.audience.attributes import number_at, text_at
 from engine.audience.liking import LikedKind, is_of, points, score
+from engine.audience.malicious import is_malicious
 from engine.audience.predicates import NUMBERS, moments, words
 from engine.audience.scope import Scope
 from engine.definitions.campaign import Channel
@@ -212,7 +213,7 @@ def reachable(arguments: Arguments, scope: Scope) -> Predicate:
     """Whether a message of the class may go to the customer by one of these channels, as the gate would find now."""
     message_class = arguments.get("class", "marketing")
     ways = [_reaches(channel, message_class, scope) for channel in arguments["channel"]]
-    return and_(not_(customers.c.malicious), or_(false(), *ways))
+    return and_(not_(is_malicious()), or_(false(), *ways))
 
 
 def _reaches(channel: Channel, message_class: Any, scope: Scope) -> Predicate:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, and_, case, false, func, not_
+from sqlalchemy import ColumnElement, FromClause, and_, false, not_
 
+from engine.audience.malicious import class_of_customer
 from engine.audience.scope import Scope
 from engine.definitions.values import Duration
 from engine.store.tables import customers, profiles
@@ -63,11 +64,8 @@ def _given(arguments: Arguments, name: str) -> list[Any]:
 
 
 def customer_class(arguments: Arguments) -> Predicate:
-    """The class of the profile; before there is one a customer is a prospect, and a malicious one is so at once."""
-    column = case(
-        (customers.c.malicious, "malicious"), else_=func.coalesce(profiles.c["class"], "prospect")
-    )
-    return words(column, arguments)
+    """Whoever is malicious is so at once; else the class that the profile says."""
+    return words(class_of_customer(), arguments)
 
 
 def dormant(arguments: Arguments, scope: Scope) -> Predicate:

@@ -183,6 +183,7 @@ def _grade(valued: Subquery, rules: Rules) -> ColumnElement[Any]:
 
 
 def _class(valued: Subquery) -> ColumnElement[str]:
+    """By orders; whoever is malicious is so without (`engine.audience.malicious`)."""
     c = valued.c
     placed = orders.alias("placed")
     has_placed = (
@@ -195,7 +196,6 @@ def _class(valued: Subquery) -> ColumnElement[str]:
         .correlate(customers)
     )
     return case(
-        (customers.c.malicious, "malicious"),
         (and_(c.orders.is_(None), has_placed), "unsold"),
         (c.orders.is_(None), "prospect"),
         (c.first_order_at >= _NEWCOMERS, "new"),

@@ -24,6 +24,7 @@ from sqlalchemy import (
     true,
 )
 
+from engine.audience.malicious import is_malicious
 from engine.audience.money import at_least, worth
 from engine.audience.scope import COMPLETED
 from engine.clock import from_local
@@ -75,7 +76,7 @@ def reached(
         ]
     )
     found = select(bought.c.customer_id, rank.label("rank")).join(
-        customers, and_(customers.c.id == bought.c.customer_id, ~customers.c.malicious)
+        customers, and_(customers.c.id == bought.c.customer_id, ~is_malicious())
     )
     return found.where(rank.is_not(None))
 

@@ -23,6 +23,7 @@ from sqlalchemy import (
     true,
 )
 
+from engine.audience.malicious import is_malicious
 from engine.definitions.campaign import Channel, MessageClass
 from engine.definitions.policy import Policy
 from engine.store.among import among, listed
@@ -147,7 +148,7 @@ def _refused() -> Select[Any]:
     suppressed = _suppressed(row.address_hash, row.channel)
     granted = _granted(row.address_hash, row.channel, row["class"])
     where_unknown = among(row.channel + " " + row["class"], "unknown_allowed")
-    malicious = customers.c.malicious
+    malicious = is_malicious()
     return select(row.id, row.channel, row["class"], suppressed, granted, malicious).where(
         row.batch == bindparam("of_batch"),
         row.state == State.QUEUED,

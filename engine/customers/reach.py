@@ -19,6 +19,7 @@ from sqlalchemy import (
     select,
 )
 
+from engine.audience.malicious import is_malicious
 from engine.definitions.campaign import Channel, MessageClass
 from engine.definitions.policy import Policy
 from engine.store.tables import consents, customers, suppressions
@@ -51,7 +52,7 @@ def _question(channel: Channel, policy: Policy, now: datetime) -> Select[*tuple[
         suppressions.c.address_hash == address, suppressions.c.channel == channel
     )
     question = select(*counts).select_from(people)
-    question = question.where(address.is_not(None), ~customers.c.malicious, ~suppressed)
+    question = question.where(address.is_not(None), ~is_malicious(), ~suppressed)
     if channel == "sms":
         until = customers.c.phone_valid_until
         question = question.where(or_(until.is_(None), until >= now))

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    case,
     delete,
     exists,
     func,
@@ -42,6 +43,7 @@ from engine.definitions.tagging import (
     Tagging,
     TagRule,
 )
+from engine.definitions.values import Duration
 from engine.store.tables import customers, order_items, orders, products, profiles, tags
 from engine.store.types import BigId, Moment
 
@@ -141,29 +143,43 @@ def _region(rule: RegionRule) -> ColumnElement[bool]:
     return exists().where(*found).correlate(customers)
 
 
-def _counting(scope: Scope, within: Any) -> list[ColumnElement[bool]]:
-    counted = [orders.c.status.in_(COMPLETED), orders.c.placed_at <= scope.now]
-    return counted if within is None else [*counted, orders.c.placed_at >= scope.ago(within)]
+def _placed(scope: Scope, within: Duration | None) -> list[ColumnElement[bool]]:
+    until_now = orders.c.placed_at <= scope.now
+    return [until_now] if within is None else [until_now, orders.c.placed_at >= scope.ago(within)]
 
 
 def _ordered(
     rule: OrderedRule, scope: Scope, chosen: Select[Any] | None = None
 ) -> ColumnElement[bool]:
-    question = select(orders.c.customer_id).where(*_counting(scope, rule.within))
+    asked = _placed(scope, rule.within)
     if chosen is not None:
         # Else the orders of the whole shop are counted for the one customer who ordered: seconds, of a million.
-        question = question.where(orders.c.customer_id.in_(chosen))
+        asked.append(orders.c.customer_id.in_(chosen))
+    meant = _meant(rule, scope, chosen)
+    of_each = select(orders.c.customer_id).where(*asked).group_by(orders.c.customer_id)
+    found = of_each.where(*meant).having(func.count() >= rule.count)
+    if rule.share is not None:  # asked of those few only
+        fitting = func.count(case((and_(*meant), 1)))
+        is_much = fitting * 10_000 >= func.count() * int(rule.share * 100)
+        found = of_each.where(orders.c.customer_id.in_(found)).having(is_much)
+    return customers.c.id.in_(found)
+
+
+def _meant(
+    rule: OrderedRule, scope: Scope, chosen: Select[Any] | None
+) -> list[ColumnElement[bool]]:
+    """What an order must be like to count."""
+    meant: list[ColumnElement[bool]] = [orders.c.status.in_(rule.statuses or COMPLETED)]
     if rule.asks_items:
-        question = question.where(_has_item(rule, chosen))
+        meant.append(_has_item(rule, chosen))
     if rule.hours is not None:
         start, end = (
             clock.hour * 3600 + clock.minute * 60 for clock in (rule.hours.start, rule.hours.end)
         )
         seconds = shop_seconds(orders.c.placed_at, scope.timezone)
         join = and_ if start < end else or_
-        question = question.where(join(seconds >= start, seconds < end))
-    many = question.group_by(orders.c.customer_id).having(func.count() >= rule.count)
-    return customers.c.id.in_(many)
+        meant.append(join(seconds >= start, seconds < end))
+    return meant
 
 
 def _has_item(rule: OrderedRule, chosen: Select[Any] | None) -> ColumnElement[bool]:
@@ -192,7 +208,11 @@ def _amount(rule: AmountRule, scope: Scope) -> ColumnElement[bool]:
     currency = scope.policy.prices.currency
     total = func.coalesce(
         select(func.sum(worth(orders, currency)))
-        .where(orders.c.customer_id == customers.c.id, *_counting(scope, rule.within))
+        .where(
+            orders.c.customer_id == customers.c.id,
+            orders.c.status.in_(COMPLETED),
+            *_placed(scope, rule.within),
+        )
         .correlate(customers)
         .scalar_subquery(),
         0,

@@ -45,14 +45,12 @@ def _names() -> Reader[tuple[str, ...]]:
     return Reader(read, {"anyOf": [one.schema, several.schema]})
 
 
-_STATUS = one_or_more(choice(*STATUSES, ANY)).then(
-    lambda names: STATUSES if ANY in names else names
-)
+STATUS = one_or_more(choice(*STATUSES, ANY)).then(lambda names: STATUSES if ANY in names else names)
 
 ORDERED: Reader[Arguments] = narrowed(
     {
         **{name: _names() for name in (*ITEM_KEYS, *ORDER_KEYS)},
-        "status": _STATUS,
+        "status": STATUS,
         **AGES,
         **DAYS,
         "hours": hours(),

@@ -10,6 +10,10 @@ from engine.definitions.values import Duration, Hours
 from engine.errors import Position
 
 FILE = "tagging.yaml"
+MALICIOUS = "malicious"
+"""The dimension that makes a class: whoever has one of its values is malicious, and never written to."""
+CLEARED = "cleared"
+"""The value of it that does not: put by hand, it keeps the rules out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,14 +34,19 @@ class AddressRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderedRule:
-    """At least `count` completed orders like this: each of what is given must fit; `hours` in the shop's zone."""
+    """At least `count` orders like this: each of what is given must fit; `hours` in the shop's zone.
+
+    `statuses`: none means the completed ones. `share`: and at least so many percent of all orders placed in that time.
+    """
 
     categories: tuple[str, ...] = ()
     brands: tuple[str, ...] = ()
     skus: tuple[str, ...] = ()
     sizes: tuple[str, ...] = ()
     hours: Hours | None = None
+    statuses: tuple[str, ...] = ()
     count: int = 1
+    share: Decimal | None = None
     within: Duration | None = None
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 
+from engine.definitions.order_conditions import STATUS
 from engine.definitions.reading import (
     Fields,
     Key,
@@ -21,7 +22,16 @@ from engine.definitions.regions import (
     short_province,
 )
 from engine.definitions.report import Report, clipped
-from engine.definitions.scalars import boolean, decimal, duration, hours, integer, matching, text
+from engine.definitions.scalars import (
+    boolean,
+    decimal,
+    duration,
+    hours,
+    integer,
+    matching,
+    percent,
+    text,
+)
 from engine.definitions.tagging import (
     AddressRule,
     AmountRule,
@@ -83,19 +93,23 @@ ORDERED: Reader[OrderedRule] = Record(
         "brand": Key(_words, "Of one of these brands."),
         "sku": Key(_words, "One of these products."),
         "size": Key(_words, "In one of these sizes."),
+        "status": Key(STATUS, "Of one of these statuses; by default completed ones."),
         "hours": Key(hours(), 'Placed in these hours of the shop\'s clock: "22:00-02:00".'),
         "count": Key(integer(1, 10_000), "At least so many such orders; 1 by default."),
+        "share": Key(percent(), "And at least this share of all orders placed in that time."),
         "within": Key(duration(), "In this time; ever by default."),
     },
-    check=_some("category", "brand", "sku", "size", "hours", "count"),
+    check=_some("category", "brand", "sku", "size", "status", "hours", "count"),
 ).build(
     lambda fields: OrderedRule(
         categories=fields.get("category", ()),
         brands=fields.get("brand", ()),
         skus=fields.get("sku", ()),
         sizes=fields.get("size", ()),
+        statuses=fields.get("status", ()),
         hours=fields.get("hours"),
         count=fields.get("count", 1),
+        share=fields.get("share"),
         within=fields.get("within"),
     )
 )

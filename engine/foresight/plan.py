@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from engine.audience.compiler import PEOPLE, Scope, matches
+from engine.audience.malicious import is_malicious
 from engine.customers.consent import permissions
 from engine.customers.profile import ensure_fresh
 from engine.definitions import regions
@@ -40,6 +41,7 @@ from engine.store.zones import ensure_zones
 SHORT_LEAD = timedelta(days=3)
 """A mailing takes three days and more to prepare."""
 _CHUNK = 10_000
+_CUSTOMERS = select(customers, is_malicious().label("is_malicious"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +200,7 @@ class _Look:
             nobody = {step.channels: _Reach() for step in campaign.steps}
             return self._sendings(campaign, nobody, None, None, 0, ["it never comes again"])
         spread = schedule.spread.delta if schedule.spread else timedelta()
-        query = (
-            select(customers).select_from(PEOPLE).where(matches(campaign.audience, self._scope()))
-        )
+        query = _CUSTOMERS.select_from(PEOPLE).where(matches(campaign.audience, self._scope()))
         already = self.connection.execute(
             select(func.count()).where(
                 deliveries.c.definition == campaign.id,
@@ -230,7 +230,7 @@ class _Look:
         first, last = self.connection.execute(
             select(func.min(found.c.due), func.max(found.c.due)).select_from(people).where(chosen)
         ).one()
-        reach = self._reach(care, select(customers).select_from(people).where(chosen))
+        reach = self._reach(care, _CUSTOMERS.select_from(people).where(chosen))
         of_rule = (deliveries.c.definition == care.id) & deliveries.c.parent_step.is_(None)
         same = of_rule & (deliveries.c.anchor == found.c.anchor)
         already = self.connection.execute(
@@ -339,7 +339,7 @@ class _Reach:
     def _place(
         self, row: Any, channels: Sequence[Channel], message_class: str, allowed: Any, now: datetime
     ) -> None:
-        if row.malicious:
+        if row.is_malicious:
             self.left_out["malicious"] += 1
             return
         reason = "no address"

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from sqlalchemy import Connection, Select, select
 
 from engine.audience.home import known_zone
+from engine.audience.malicious import is_malicious
 from engine.definitions.campaign import Campaign, Care, Channel, MessageClass
 from engine.definitions.policy import Policy
 from engine.definitions.segment import Segment
@@ -90,7 +91,7 @@ _CANDIDATES: Select[Any] = (
         customers.c.phone_hash,
         customers.c.phone_valid_until,
         known_zone().label("timezone"),
-        customers.c.malicious,
+        is_malicious(),
     )
     .where(
         customers.c.id == deliveries.c.customer_id,

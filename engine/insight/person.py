@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, case, select
 
+from engine.audience.asking import PEOPLE
+from engine.audience.malicious import class_of_customer, is_malicious, malicious_tag
 from engine.customers.addresses import normalise_email, normalise_phone
 from engine.errors import YanshuError
 from engine.pages.terminal import local, plain
@@ -75,7 +77,9 @@ class Person:
             facts.append(f"the last {local(known['last_order_at'], zone)}")
         facts.append(f"zone {plain(known['timezone']) or 'as the shop'}")
         if known["malicious"]:
-            facts.append("MALICIOUS: never messaged")
+            tag = known["malicious_tag"]
+            why = f" (malicious={plain(tag)})" if tag else ""
+            facts.append(f"MALICIOUS: never messaged{why}")
         lines = [head, ", ".join(facts), *(reach.as_text(zone) for reach in self.reach)]
         return "\n  ".join(lines)
 
@@ -129,11 +133,12 @@ def _what_is_left(connection: Connection, channel: str, digest: str) -> str:
 
 def _rows(connection: Connection, wanted: Any) -> list[Row[Any]]:
     computed = (
-        profiles.c.orders, profiles.c.last_order_at, profiles.c.grade, profiles.c["class"],
+        profiles.c.orders, profiles.c.last_order_at, profiles.c.grade,
+        case((profiles.c["class"].is_not(None), class_of_customer())).label("class"),
         profiles.c.r, profiles.c.f, profiles.c.m, profiles.c.value,
+        is_malicious().label("is_malicious"), malicious_tag().label("malicious_tag"),
     )  # fmt: skip
-    people = customers.outerjoin(profiles, profiles.c.customer_id == customers.c.id)
-    query = select(customers, *computed).select_from(people).where(wanted).order_by(customers.c.id)
+    query = select(customers, *computed).select_from(PEOPLE).where(wanted).order_by(customers.c.id)
     return list(connection.execute(query))
 
 
@@ -155,9 +160,10 @@ def _known(row: Row[Any]) -> dict[str, Any]:
     fields = row._mapping
     names = (
         "name", "timezone", "language", "province", "city", "joined_at", "phone_valid_until",
-        "malicious", "orders", "last_order_at", "class", "grade", "r", "f", "m", "value",
+        "malicious_tag", "orders", "last_order_at", "class", "grade", "r", "f", "m", "value",
     )  # fmt: skip
-    return {"id": row.ref, **{name: fields[name] for name in names}}
+    known = {name: fields[name] for name in names}
+    return {"id": row.ref, **known, "malicious": fields["is_malicious"]}
 
 
 def _reach(

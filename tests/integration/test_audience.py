@@ -166,7 +166,7 @@ def fact(name: str, person: Person, within: Any) -> Any:
         "first_order_at": lambda: min((order["placed_at"] for order in done), default=None),
         "last_order_at": lambda: max((order["placed_at"] for order in done), default=None),
         "grade": lambda: person.profile["grade"],
-        "class": lambda: person.profile["class"],
+        "class": lambda: "malicious" if person.row["malicious"] else person.profile["class"],
     }
     if name in (
         "province",

@@ -35,6 +35,7 @@ from tests.gate_world import (
     quiet,
     volume,
 )
+from tests.shop import mark_malicious
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 PROMO = campaign("promo")
@@ -114,10 +115,13 @@ def test_candidates_come_by_priority_and_then_by_how_long_they_wait(shop: Shop) 
     assert [candidate.id for candidate in found] == [early, late, low]
 
 
-def test_nothing_goes_to_a_malicious_customer(shop: Shop) -> None:
+@pytest.mark.parametrize("by_tag", [False, True], ids=["imported", "tagged"])
+def test_nothing_goes_to_a_malicious_customer(shop: Shop, by_tag: bool) -> None:
     notice = campaign("notice", message_class="transactional")
     shop.knows(notice)
-    customer = shop.customer(malicious=True)
+    customer = shop.customer()
+    with shop.store.write() as connection:
+        mark_malicious(connection, customer, by_tag=by_tag)
     assert [reason(one) for one in shop.asks(shop.plans(customer, notice))] == ["malicious"]
 
 

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, select, update
+from sqlalchemy import event, insert, select
 
+from engine.audience.malicious import class_of_customer
 from engine.clock import from_local
 from engine.customers.profile import ensure_fresh, mark_stale, refresh
 from engine.definitions.policy import Grading, Policy
 from engine.store.session import Store
 from engine.store.tables import customers, grade_changes, orders, profiles
+from tests.shop import mark_malicious
 
 ZONE = "Asia/Shanghai"
 POLICY = Policy(timezone=ZONE, unknown_consent={})
@@ -66,7 +68,7 @@ def graded(store: Store) -> dict[str, tuple[Any, ...]]:
     p = profiles.c
     with store.read() as connection:
         rows = connection.execute(
-            select(customers.c.ref, p.r, p.f, p.m, p.value, p.grade, p["class"]).join(
+            select(customers.c.ref, p.r, p.f, p.m, p.value, p.grade, class_of_customer()).join(
                 profiles, p.customer_id == customers.c.id
             )
         )
@@ -239,13 +241,16 @@ def test_classes_follow_their_precedence(store: Store) -> None:
     buy(store, "lapsed", (old, "received", 1))
     buy(store, "lapsed-refunded", (old, "received", 1), (this_year, "refunded", 1))
     buy(store, "bad", (this_year, "paid", 1))
+    buy(store, "rude", (this_year, "paid", 1))
     with store.write() as connection:
-        connection.execute(update(customers).where(customers.c.ref == "bad").values(malicious=True))
+        for ref, by_tag in (("bad", False), ("rude", True)):
+            whose = select(customers.c.id).where(customers.c.ref == ref)
+            mark_malicious(connection, connection.execute(whose).scalar_one(), by_tag=by_tag)
     found = evaluate(store, day("2026-05-01"))
     assert {name: row[-1] for name, row in found.items()} == {
         "prospect": "prospect", "prospect-long-ago": "prospect", "unsold": "unsold", "new": "new",
         "evaluated-today": "active", "active": "active", "lapsed": "lapsed",
-        "lapsed-refunded": "lapsed", "bad": "malicious",
+        "lapsed-refunded": "lapsed", "bad": "malicious", "rude": "malicious",
     }  # fmt: skip
 
 

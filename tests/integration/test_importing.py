@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert, select
 
+from engine.audience.malicious import class_of_customer
 from engine.customers import importing
 from engine.customers.consent import permissions, suppress, withdraw
 from engine.customers.importing import ImportSummary, import_file
@@ -342,7 +343,9 @@ def test_a_customer_is_marked_malicious_by_hand_and_only_a_no_takes_the_mark_off
 def test_the_mark_of_a_malicious_customer_counts_at_once(shop: Shop) -> None:
     def classes() -> list[str]:
         ensure_fresh(shop.store, POLICY, NOW)
-        return [row["class"] for row in shop.rows(profiles)]
+        with shop.store.read() as connection:
+            of_each = select(class_of_customer()).join_from(customers, profiles)
+            return list(connection.execute(of_each).scalars())
 
     shop.load("customers", "id,email,email_consent\n1,a@example.com,yes\n")
     assert classes() == ["prospect"]

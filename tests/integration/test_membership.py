@@ -25,7 +25,7 @@ from engine.definitions.policy import Grading, Policy
 from engine.errors import YanshuError
 from engine.store.session import Store
 from engine.store.tables import customers, memberships, order_items, orders, products, tasks
-from tests.shop import add_customer, add_order
+from tests.shop import add_customer, add_order, mark_malicious
 
 ZONE = "Asia/Shanghai"
 POLICY = Policy(timezone=ZONE, unknown_consent={})
@@ -165,9 +165,11 @@ def test_items_of_an_order_without_lines_are_its_quantity_else_one(store: Store)
 
 
 def test_the_malicious_meet_no_level(store: Store) -> None:
-    vip(store, "bad")
-    with store.write() as connection:
-        connection.execute(update(customers).values(malicious=True))
+    for ref, by_tag in (("bad", False), ("rude", True)):
+        vip(store, ref)
+        with store.write() as connection:
+            whose = select(customers.c.id).where(customers.c.ref == ref)
+            mark_malicious(connection, connection.execute(whose).scalar_one(), by_tag=by_tag)
     assert ranks(store) == {}
 
 

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any, Literal
 
 import pytest
-from sqlalchemy import Connection, event, select, update
+from sqlalchemy import Connection, event, select
 
 from engine.customers import permission
 from engine.customers.consent import (
@@ -21,8 +21,9 @@ from engine.customers.consent import (
 from engine.definitions.campaign import Channel, MessageClass
 from engine.definitions.policy import Policy
 from engine.store.session import Store
-from engine.store.tables import customers, deliveries
+from engine.store.tables import deliveries
 from tests.gate_world import NOW, add_customer, add_delivery, add_run, campaign, policy
+from tests.shop import mark_malicious
 
 CHANNELS: tuple[Channel, ...] = ("email", "sms")
 CLASSES: tuple[MessageClass, ...] = ("marketing", "care", "transactional")
@@ -94,13 +95,14 @@ def test_each_refusal_has_its_reason(store: Store) -> None:
         _queued(connection, "nobody", "email", "care")
         nobody = _queued(connection, "nobody", "email", "marketing")
         marked = _queued(connection, "yes", "email", "transactional")
-        whose = select(deliveries.c.customer_id).where(deliveries.c.id == marked)
-        connection.execute(
-            update(customers).where(customers.c.id.in_(whose)).values(malicious=True)
-        )
+        tagged = _queued(connection, "yes", "sms", "transactional")
+        for delivery, by_tag in ((marked, False), (tagged, True)):
+            whose = select(deliveries.c.customer_id).where(deliveries.c.id == delivery)
+            mark_malicious(connection, connection.execute(whose).scalar_one(), by_tag=by_tag)
         rules = policy(unknown_consent=UNKNOWN["careful"])
         assert newly_refused(connection, rules, "b") == {
             marked: "malicious",
+            tagged: "malicious",
             no: "no consent",
             gone: "suppressed: hard_bounce",
             nobody: "unknown consent",

@@ -273,7 +273,7 @@ def test_what_is_computed_of_the_touched_is_what_a_refresh_of_everybody_computes
         mark_stale(connection)
     assert ensure_fresh(store, policy, NOW)
     assert content(store, *computed) == incremental
-    assert [row["class"] for row in incremental["profiles"]] == ["new", "malicious"]
+    assert [row["class"] for row in incremental["profiles"]] == ["new", "unsold"]
     assert {(row["kind"], row["name"], row["orders"]) for row in incremental["affinities"]} == {
         ("category", "tea", 2), ("brand", "龙井村", 2)
     }  # fmt: skip

@@ -55,6 +55,8 @@ def test_provinces_and_cities_are_read_in_short_names() -> None:
         ("tag: temper=loyal", "one of `address`, `ordered`, `region`, `amount` is missing"),
         ("tag: temper=loyal, region: {province: 广冬}", "'广冬' is no province of China; did you mean '广东' or '广西'?"),
         ("tag: temper=loyal, ordered: {within: 5d}", "is missing"),
+        ("tag: temper=loyal, ordered: {status: refunds}", "'refunds' is not known here; did you mean 'refunded'?"),
+        ("tag: temper=loyal, ordered: {status: refunded, share: 50}", "'50' is not a share; write it as in 5%, up to 100%"),
         ("tag: temper=loyal, ordered: {hour: '1'}", "unknown key 'hour'; did you mean 'hours'?"),
         ("tag: temper=loyal, ordered: {hours: '22:00-22:00'}", "it starts when it ends"),
         ("tag: temper=loyal, amount: {within: 5d}", "one of `gte`, `lte` is missing"),

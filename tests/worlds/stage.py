@@ -35,6 +35,7 @@ from tests.worlds.reference import SENDER, Reference
 from tests.worlds.rows import Key
 from tests.worlds.volume import PROVIDERS
 
+MARK = {"dimension": "malicious", "value": "rude"}
 MEMBERSHIP = {
     "levels": [
         {"name": name, "threshold": {"amount": 10_000_000 * (place + 1)}, "claim": "self"}
@@ -135,6 +136,7 @@ class Stage:
         self.push("customers", [customer_row(person) for person in people])
         self.push("orders", [order_row(p, o, items=True) for p in people for o in p.orders])
         self.push("tags", [tag_row(p, tag) for p in people for tag in p.tags])
+        self.push("tags", [MARK | {"customer_id": p.ref} for p in people if is_marked_by_tag(p)])
         self.push("events", [event_row(p, one) for p in people for one in p.events])
         self.flush()
         with self.store.write() as connection:
@@ -196,9 +198,15 @@ class Stage:
         card.key = int(made[0])
 
 
+def is_marked_by_tag(person: Person) -> bool:
+    """Of the malicious, some are by a tag, and the others by their own row."""
+    return person.malicious and person.ref[-1] in "02468"
+
+
 def customer_row(person: Person) -> Spec:
     found: Spec = {"id": person.ref, "email": person.addresses.get("email"), "phone": person.addresses.get("sms")}  # fmt: skip
-    found |= {"timezone": person.zone, "province": person.province, "malicious": person.malicious}
+    found |= {"timezone": person.zone, "province": person.province}
+    found |= {"malicious": person.malicious and not is_marked_by_tag(person)}
     found |= {f"{channel}_consent": may for channel, may in person.consents.items()}
     if person.phone_until is not None:
         found["phone_valid_until"] = person.phone_until.isoformat()

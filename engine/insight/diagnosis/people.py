@@ -9,10 +9,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, case, func, select
 
+from engine.audience.malicious import class_of_customer
 from engine.customers.stages import STAGES, stage
 from engine.definitions.policy import Policy
 from engine.insight.diagnosis.figures import GradeFigures, People, RfmCell, share
-from engine.store.tables import profiles
+from engine.store.tables import customers, profiles
 
 CLASSES = ("new", "active", "lapsed", "unsold", "prospect", "malicious")
 _Rows = Sequence[Row[*tuple[Any, ...]]]
@@ -41,13 +42,14 @@ def _question(policy: Policy, now: datetime) -> Any:
     p = profiles.c
     # A profile that was never evaluated since stages are kept has none.
     kept = func.coalesce(p.stage, stage(p.orders, p.last_order_at, policy, now)).label("stage")
-    keys = (p["class"].label("class_"), kept, p.grade, p.r, p.f)
-    return select(
+    keys = (class_of_customer().label("class_"), kept, p.grade, p.r, p.f)
+    counted = select(
         *keys,
         func.count().label("customers"),
         func.count(case((p.orders > 0, 1))).label("ordering"),
         func.sum(p.period_amount).label("amount"),
-    ).group_by(*keys)
+    )
+    return counted.join_from(profiles, customers).group_by(*keys)
 
 
 def _counted(rows: _Rows, name: str) -> Counter[str]:
