@@ -103,7 +103,7 @@ def _within(found: Diagnosis, t: Mapping[str, str]) -> str:
 
 def _steps(found: Diagnosis) -> str:
     rows = [
-        [step.purchase, number(step.customers), number(step.went_on), part(step.share), "–" if step.median_days is None else f"{step.median_days:g}"]
+        [step.purchase or "all customers", number(step.customers), number(step.went_on), part(step.share), "–" if step.median_days is None else f"{step.median_days:g}"]
         for step in found.steps
     ]  # fmt: skip
     headings = ["purchase", "customers", "made one more", "share", "median days"]

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import event, insert, select, update
 
+from engine.audience.scope import COMPLETED
 from engine.clock import from_local
 from engine.customers.profile import ensure_fresh
 from engine.definitions.policy import Grading, Policy, Prices
@@ -313,6 +314,32 @@ def test_stages_follow_the_number_of_orders_where_the_profile_has_none(store: St
     with store.write() as connection:
         connection.execute(update(profiles).values(stage=None))
     assert dict(diagnose(store, POLICY, NOW).people.stages) == {**wanted, "dormant": 1}
+
+
+def test_prospects_become_first_time_buyers_when_an_order_is_completed(store: Store) -> None:
+    dice = random.Random(20261127)
+    statuses = [*COMPLETED, "placed", "refunded", "closed"]
+    bought = [[dice.choice(statuses) for _ in range(dice.randrange(4))] for _ in range(80)]
+    with store.write() as connection:
+        for number, own in enumerate(bought):
+            one = add_customer(connection, str(number))
+            for place, status in enumerate(own):
+                at = NOW - timedelta(days=place + 1)
+                add_order(connection, one, f"{number}-{place}", at, status=status)
+        tomorrow = add_customer(connection, "tomorrow")
+        add_order(connection, tomorrow, "later", NOW + timedelta(days=1))
+    buyers = sum(any(status in COMPLETED for status in own) for own in bought)
+    assert 20 < buyers < 70
+    first, second, *_ = diagnose(store, POLICY, NOW).steps
+    assert (first.purchase, first.customers, first.went_on) == (0, 81, buyers)
+    assert (first.share, first.median_days) == (buyers / 81, None)
+    assert (second.purchase, second.customers) == (1, buyers)
+
+
+def test_where_everybody_known_has_bought_there_is_no_step_of_prospects(store: Store) -> None:
+    with store.write() as connection:
+        add_order(connection, add_customer(connection, "1"), "1", NOW - timedelta(days=1))
+    assert [step.purchase for step in diagnose(store, POLICY, NOW).steps] == [1]
 
 
 def test_a_shop_without_orders_has_an_empty_diagnosis(store: Store) -> None:

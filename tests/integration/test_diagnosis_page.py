@@ -107,7 +107,7 @@ def test_diagnose_answers_in_one_document_and_writes_the_page_without_apply(
     shop = tmp_path / "shop"
     answer(capsys, "init", str(shop))
     common = ("--project", str(shop), "--now", "2026-11-09T10:00+08:00")
-    (tmp_path / "c.csv").write_text("id,province\n1,浙江\n2,上海\n", encoding="utf-8")
+    (tmp_path / "c.csv").write_text("id,province\n1,浙江\n2,上海\n3,\n4,\n5,\n", encoding="utf-8")
     (tmp_path / "o.csv").write_text(
         "id,customer_id,status,placed_at,amount\na,1,received,2026-01-02 21:30,100\n"
         "b,1,received,2026-02-01 21:40,50.50\nc,2,paid,2026-11-08 09:00,8\n",
@@ -123,9 +123,17 @@ def test_diagnose_answers_in_one_document_and_writes_the_page_without_apply(
     assert {field.name for field in fields(Diagnosis)} <= set(found)
     assert found["repurchase"]["within"]["30"] == 0.5  # of two that were watched so long
     assert found["revenue"]["amount"] == 158_50
+    steps = [(step["purchase"], step["customers"], step["went_on"]) for step in found["steps"]]
+    assert steps == [(0, 5, 2), (1, 2, 1), (2, 1, 0)]
     assert found["hours"]["orders"][6] == [0] * 9 + [1] + [0] * 11 + [1] + [0] * 2
-    assert "<title>店铺诊断" in target.read_text(encoding="utf-8")
+    shown = LexborHTMLParser(target.read_text(encoding="utf-8"))
+    assert (title := shown.css_first("title")) is not None and title.text().startswith("店铺诊断")
+    assert (funnel := shown.css_first("#steps")) is not None
+    assert "5 位顾客里，40% 成了买家" in funnel.text()
+    assert re.search(r"所有顾客\s+5\s+第 1 次购买\s+2上一步的 40%", funnel.text())
+    assert "50%" in shown.css(".tiles dd")[1].text()
     text = answer(capsys, "diagnose", *common)
     assert "# How soon they buy again" in text
+    assert re.search(r"all customers +5 +2 +40\.0% +–", text)
     assert run(["diagnose", "--html", str(tmp_path / "no" / "page.html"), *common]) == 1
     assert "page.html: No such file" in capsys.readouterr().err

@@ -48,7 +48,7 @@ def _chapters(connection: Connection, policy: Policy, now: datetime) -> Diagnosi
     today = now.astimezone(ZoneInfo(zone)).date()
     since, until = _span(connection)
     who = people(connection, policy, now)
-    every, second, steps = repurchase(connection, today)
+    every, second, steps = repurchase(connection, today, who.total)
     return Diagnosis(
         at=now,
         timezone=zone,

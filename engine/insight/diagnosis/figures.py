@@ -117,7 +117,10 @@ class Repurchase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """Customers who made their n-th purchase, the share of them who made one more, and after how many days (median)."""
+    """Customers who made their n-th purchase, the share of them who made one more, and after how many days (median).
+
+    `purchase` 0: all customers; there only where some are prospects, and without days.
+    """
 
     purchase: int
     customers: int

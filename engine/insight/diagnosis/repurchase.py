@@ -35,15 +35,15 @@ class Spells:
 
 
 def repurchase(
-    connection: Connection, today: date
+    connection: Connection, today: date, known: int
 ) -> tuple[Repurchase, Repurchase, tuple[Step, ...]]:
-    """After any purchase, after the first one, and the steps from purchase to purchase."""
+    """After any purchase, after the first one, and the steps from purchase to purchase; `known`: all customers."""
     by_place = _spells(connection, today)
     every = Spells()
     for spells in by_place.values():
         every.returned.update(spells.returned)
         every.open.update(spells.open)
-    return figures(every), figures(by_place.get(1, Spells())), _steps(connection, by_place)
+    return figures(every), figures(by_place.get(1, Spells())), _steps(connection, by_place, known)
 
 
 def figures(spells: Spells) -> Repurchase:
@@ -137,8 +137,8 @@ def _spells(connection: Connection, today: date) -> dict[int, Spells]:
     return found
 
 
-def _steps(connection: Connection, by_place: Mapping[int, Spells]) -> tuple[Step, ...]:
-    """The first STEPS purchases, as far as anybody came."""
+def _steps(connection: Connection, by_place: Mapping[int, Spells], known: int) -> tuple[Step, ...]:
+    """From prospect to first-time buyer, then the first STEPS purchases, as far as anybody came."""
     place, number = purchases.c.place, func.count().label("number")
     reached = {
         row.place: row.number
@@ -146,14 +146,16 @@ def _steps(connection: Connection, by_place: Mapping[int, Spells]) -> tuple[Step
             select(place, number).where(place <= STEPS + 1).group_by(place)
         )
     }
+    if 0 < reached.get(1, 0) < known:
+        reached[0] = known
     return tuple(
         Step(
             purchase=n,
             customers=reached[n],
             went_on=reached.get(n + 1, 0),
             share=share(reached.get(n + 1, 0), reached[n]),
-            median_days=median(by_place[n].returned) if n < STEPS else None,
+            median_days=median(by_place[n].returned) if 0 < n < STEPS else None,
         )
-        for n in range(1, STEPS + 1)
+        for n in range(STEPS + 1)
         if n in reached
     )

@@ -173,17 +173,21 @@ def _second(found: Repurchase, t: Words) -> str:
 def _steps(found: Diagnosis, t: Words) -> str:
     if not found.steps:
         return t["no_orders"]
-    first, last = found.steps[0], found.steps[-1]
+    *known, first = (step for step in found.steps if step.purchase <= 1)
+    last = found.steps[-1]
     said = t["say_steps"].format(
         customers=number(first.customers),
         share=percent(first.share),
         last=last.purchase,
         last_share=percent(last.share),
     )
-    shares = [step.share or 0 for step in found.steps]
+    shares = [step.share or 0 for step in found.steps if step.purchase]
     if len(shares) > 1 and all(later > earlier for earlier, later in pairwise(shares)):
         said = _joined(said, t["say_rising"])
-    return said
+    if not known:
+        return _joined(said, t["no_prospects"])
+    buyers = {"customers": number(known[0].customers), "share": percent(known[0].share)}
+    return _joined(t["say_prospects"].format(**buyers), said)
 
 
 def _cohorts(found: Cohorts, t: Words) -> str:
