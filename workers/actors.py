@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
 import socket
-import threading
 
 import dramatiq
 import structlog
@@ -21,10 +19,14 @@ from engine.settings import Settings
 from engine.store.session import Store
 from engine.tokens import Signer
 from workers.broker import ACTOR, QUEUE, connect
+from workers.stopping import Stop
 
 _log = structlog.get_logger()
 _ACTOR_THREADS = 2
 """Batches in hand at once: while the last windows of one go out, the next one is there."""
+_MILLISECONDS_TO_TELL = 2_000
+"""At the end, to tell the broker which batches are done. One that is gone, with the supervisor that was killed, is never told:
+what became of each message stands in the database by then."""
 
 
 def run(settings: Settings, clock: Clock, *, connections: int) -> int:
@@ -40,15 +42,13 @@ def run(settings: Settings, clock: Clock, *, connections: int) -> int:
         lambda timezone: Writer(settings, signer, timezone),
         transports(settings, connections),
     )
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    ended = Stop().on_signals()
     sender.start()
     worker = start_actor(broker, sender)
     while not ended.wait(0.2) and not sender.failed.is_set():
         pass
     sender.stop()
-    worker.stop()
+    worker.stop(_MILLISECONDS_TO_TELL)
     store.close()
     _log.info("worker.stopped", worker=name)
     return 1 if sender.failed.is_set() else 0

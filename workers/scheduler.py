@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import signal
 import socket
 import threading
 import time
@@ -29,6 +28,7 @@ from engine.store.tables import State, deliveries
 from engine.store.watch import Watch
 from workers.broker import Queue, connect
 from workers.planner import Planner
+from workers.stopping import Stop
 
 _log = structlog.get_logger()
 LOOK_SECONDS = 15
@@ -51,9 +51,7 @@ def run(settings: Settings, clock: Clock, *, until_idle: bool = False) -> int:
     planner = Planner(store)
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     dispatcher = Dispatcher(store, queue, name, settings.channels(), outlets=outlets(settings))
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    ended = Stop().on_signals()
     planner.look(clock)
     waker = wake(planner, clock)
     listener = threading.Thread(target=listen, args=(store, planner, clock, ended), name="listener")
@@ -84,7 +82,7 @@ def wake(planner: Planner, clock: Clock) -> BackgroundScheduler:
     return waker
 
 
-def listen(store: Store, planner: Planner, clock: Clock, ended: threading.Event) -> None:
+def listen(store: Store, planner: Planner, clock: Clock, ended: Stop) -> None:
     """Let the planner react to pushes until `ended` is set: a thread of its own, since that may take seconds."""
     with Watch(store) as watch:
         seen = False
@@ -100,7 +98,7 @@ def listen(store: Store, planner: Planner, clock: Clock, ended: threading.Event)
 
 
 def _dispatch(
-    store: Store, dispatcher: Dispatcher, clock: Clock, ended: threading.Event, *, until_idle: bool
+    store: Store, dispatcher: Dispatcher, clock: Clock, ended: Stop, *, until_idle: bool
 ) -> None:
     tick = waits_out_an_outage(dispatcher.tick)
     began = clock.now()
@@ -117,7 +115,7 @@ def _dispatch(
                 _rest(ended, watch)
 
 
-def _rest(ended: threading.Event, watch: Watch) -> None:
+def _rest(ended: Stop, watch: Watch) -> None:
     # By this look itself: a lease that was renewed is no reason for another look. Who wrote in the same instant waits once.
     watch.has_changed()
     until = time.monotonic() + (WATCHFUL_REST_SECONDS if watch.tells else REST_SECONDS)

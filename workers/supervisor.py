@@ -6,11 +6,9 @@ A child that ends unasked is started again, later and later; a signal stops all 
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -23,6 +21,7 @@ from engine.errors import ConfigurationError
 from engine.rendering.headers import SHOP_SENDER, parse_sender
 from engine.settings import InboxSettings, Settings
 from workers.children import die_with_parent
+from workers.stopping import Stop
 from workers.valkey import Embedded
 
 _log = structlog.get_logger()
@@ -82,7 +81,7 @@ class Child:
 class Supervisor:
     children: list[Child]
     broker: Embedded | None
-    stopping: threading.Event = field(default_factory=threading.Event)
+    stopping: Stop = field(default_factory=Stop)
 
     def run(self, *, until_idle: bool) -> int:
         """Start what is not running yet, keep all going. Ends on a signal, or with the scheduler where that ends when idle."""
@@ -150,8 +149,7 @@ def up(settings: Settings, clock: Clock, *, until_idle: bool = False) -> int:
         )
         if uses_inbox(settings) and not answers(settings.inbox.host, settings.inbox.smtp_port):
             supervisor.start_first(Child(["inbox"], environment), settings.inbox)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: supervisor.stopping.set())
+        supervisor.stopping.on_signals()
         return supervisor.run(until_idle=until_idle)
 
 

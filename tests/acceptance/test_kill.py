@@ -13,7 +13,15 @@ from pathlib import Path
 from sqlalchemy import select
 
 from engine.store.tables import deliveries
-from tests.acceptance.project import NOW, Project, kill_group, make_project, wait_for
+from tests.acceptance.project import (
+    NOW,
+    Project,
+    children_of,
+    is_alive,
+    kill_group,
+    make_project,
+    wait_for,
+)
 from tests.integration.fault_smtp import Fault, FaultServer
 
 PEOPLE = int(os.environ.get("YANSHU_KILL_PEOPLE", "1500"))
@@ -77,3 +85,25 @@ def test_sigterm_in_mid_campaign_leaves_nothing_uncertain(
         assert set(states) <= {"sent", "planned", "queued"}
         assert states["sent"] == len(server.letters)
         assert project.living_workers() == 0
+
+
+def test_workers_do_not_outlive_a_supervisor_that_was_killed(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Their broker went with it: what they have in hand is given back, and nobody is told of it for ever."""
+    with FaultServer(faults=[Fault("dot", "delay", at=0, times=40, seconds=0.1)]) as server:
+        project = make_project(tmp_path / "shop", database_url, server.port)
+        project.add_customers(300)
+        project.yanshu("apply", "--yes", "--now", NOW)
+        daemon = project.start("up", "--now", NOW)
+        wait_for(lambda: len(server.letters) >= 10, "ten letters")
+        children = children_of(daemon.pid)
+        assert len(children) >= 4  # the broker, the scheduler, two workers, the web
+        daemon.kill()
+        daemon.wait()
+        wait_for(lambda: not any(map(is_alive, children)), "the end of its children")
+        assert set(project.states()) <= {"sent", "planned", "queued"}
+        project.yanshu("up", "--until-idle", "--now", NOW)
+        received = Counter(letter.delivery for letter in server.letters)
+    assert project.states() == {"sent": 300}
+    assert (len(received), max(received.values())) == (300, 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from tests.pusher import Sender, Stopped, settings
 from tests.shop import put_in_force
 from workers.planner import LOOK_AGAIN, Planner
 from workers.scheduler import listen
+from workers.stopping import Stop
 
 NOW = datetime(2026, 11, 10, 4, 0, tzinfo=UTC)
 CLOCK = Stopped(at=NOW)
@@ -179,7 +179,7 @@ class Asked(Planner):
 
 @contextmanager
 def listening(store: Store, planner: Planner) -> Iterator[None]:
-    ended = threading.Event()
+    ended = Stop()
     with ThreadPoolExecutor(1) as pool:
         listener = pool.submit(listen, store, planner, CLOCK, ended)
         try:
