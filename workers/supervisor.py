@@ -66,12 +66,17 @@ class Child:
         self.again_at, self.process = time.monotonic() + wait, None
         _log.warning("supervisor.child_ended", role=self.role[0], code=code, again_in=wait)
 
-    def outcome(self) -> int | None:
-        """Its exit code where it has done its work, or has failed too often to be started once more."""
-        code = self.ended()
-        if code and (self.failures + 1 < _HOPELESS or self._was_healthy()):
-            return None
-        return code
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether it has failed too often to be started once more."""
+        return bool(self.ended()) and self.is_ailing and self.failures + 1 >= _HOPELESS
+
+    @property
+    def is_ailing(self) -> bool:
+        """Whether it failed, and has not run for long since."""
+        if self.process is None:
+            return self.failures > 0
+        return bool(self.failures or self.ended()) and not self._was_healthy()
 
     def _was_healthy(self) -> bool:
         return time.monotonic() - self.started_at > _HEALTHY_SECONDS
@@ -84,13 +89,14 @@ class Supervisor:
     stopping: Stop = field(default_factory=Stop)
 
     def run(self, *, until_idle: bool) -> int:
-        """Start what is not running yet, keep all going. Ends on a signal, or with the scheduler where that ends when idle."""
+        """Start what is not running yet, keep all going. Ends on a signal; `until_idle` also where all is done, or a child is
+        hopeless."""
         for child in self.children:
             if child.process is None:
                 child.start()
         code = None
         while not self.stopping.wait(0.05):
-            if until_idle and (code := self.children[0].outcome()) is not None:
+            if until_idle and (code := self._outcome()) is not None:
                 break
             self._mend()
         self._stop()
@@ -107,6 +113,16 @@ class Supervisor:
                     f"the development inbox does not start at {where.host}:{where.smtp_port}"
                 )
             time.sleep(0.05)
+
+    def _outcome(self) -> int | None:
+        """The exit code of what is hopeless; 0 where the scheduler has found nothing left to do. A worker that has failed just
+        now has to show first that it can run: the scheduler looks again meanwhile."""
+        hopeless = next((child for child in self.children if child.is_hopeless), None)
+        if hopeless is not None:
+            return hopeless.ended()
+        scheduler, *others = self.children
+        is_done = scheduler.ended() == 0 and not any(child.is_ailing for child in others)
+        return 0 if is_done else None
 
     def _mend(self) -> None:
         if self.broker is not None:
@@ -134,10 +150,12 @@ class Supervisor:
 def up(settings: Settings, clock: Clock, *, until_idle: bool = False) -> int:
     """Run everything until SIGTERM or SIGINT, or until idle. Returns the exit code.
 
-    Raises ConfigurationError where there is no SMTP host or sender, or a Redis that does not answer.
+    Raises ConfigurationError where there is no SMTP host, sender or key, or a Redis that does not answer.
     """
     settings.require_smtp()
-    parse_sender(settings.smtp.sender, SHOP_SENDER)  # else each worker would start, fail, start
+    # Else each worker would start, fail, start.
+    parse_sender(settings.smtp.sender, SHOP_SENDER)
+    settings.signing_keys()
     if settings.redis_url:
         _require_answer(settings.redis_url)
     with nullcontext() if settings.redis_url else Embedded() as broker:

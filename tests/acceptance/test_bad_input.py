@@ -93,6 +93,19 @@ def test_up_with_what_no_mail_can_be_written_with_ends_at_once(
     assert said in done.stderr
 
 
+def test_up_whose_secret_is_lost_ends_at_once(project: Project) -> None:
+    secret = project.root / "var" / "secret"
+    secret.parent.mkdir(exist_ok=True)
+    secret.write_text("")  # as a full disk would leave it
+    try:
+        done = project.yanshu("up", "--until-idle", check=False)
+        assert done.returncode == 1
+        assert "var/secret: is empty; put the key back from a backup" in done.stderr
+        assert "child_ended" not in done.stderr
+    finally:
+        secret.unlink()
+
+
 @pytest.mark.parametrize("role", ["scheduler", "worker"])
 def test_a_separate_process_without_redis_says_so(project: Project, role: str) -> None:
     done = project.yanshu(role, check=False)

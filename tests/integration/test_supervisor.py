@@ -11,3 +11,10 @@ def test_until_idle_ends_with_a_scheduler_that_fails_again_and_again() -> None:
     scheduler = Child(["scheduler", "--no-such-option"], os.environ)
     assert Supervisor([scheduler], None).run(until_idle=True) == 2
     assert scheduler.failures == 2  # and once more
+
+
+def test_until_idle_ends_with_workers_that_fail_again_and_again_though_nothing_is_due() -> None:
+    idle = Child(["scheduler", "--help"], os.environ)  # finds nothing to do, each time it looks
+    worker = Child(["worker", "--no-such-option"], os.environ)
+    assert Supervisor([idle, worker], None).run(until_idle=True) == 2
+    assert worker.failures == 2
