@@ -18,6 +18,7 @@ from engine.customers.consent import record_imported
 from engine.customers.job import CellError, Job, RowReader, Values
 from engine.customers.owners import merged_into
 from engine.customers.records import Columns, Record, Shape
+from engine.customers.repeats import Repeats
 from engine.customers.touched import Touched
 from engine.customers.upsert import Upsert, find, merge_json
 from engine.definitions.campaign import Channel
@@ -92,6 +93,7 @@ class CustomerRows:
 
     def __init__(self, job: Job, touched: Touched) -> None:
         self._job, self._touched = job, touched
+        self._repeats = Repeats(job, customers)
         self._readers = _readers(job)
         self._birthday = cells.birthday(job.now.year)
         self._reader = lru_cache(maxsize=1000)(lambda shape: RowReader(shape, self._readers))
@@ -118,7 +120,9 @@ class CustomerRows:
             ref = values[0]
             rows[ref] = row.after(rows.get(ref))
             consents[ref] = (values[-2], values[-1])
-        self._write(connection, shape, rows, landed)
+        there = find(connection, customers, "ref", rows, "id")
+        self._repeats.note(connection, read, there)
+        self._write(connection, shape, rows, landed, there)
         self._record_consents(connection, consents)
 
     def _leave_merged(self, record: Record) -> None:
@@ -128,10 +132,14 @@ class CustomerRows:
         self._job.tally.landed(1, 0, 0)
 
     def _write(
-        self, connection: Connection, shape: Shape, rows: dict[str, _Row], landed: int
+        self,
+        connection: Connection,
+        shape: Shape,
+        rows: dict[str, _Row],
+        landed: int,
+        there: dict[str, Any],
     ) -> None:
         """Rows that leave the same columns as they are go together."""
-        there = find(connection, customers, "ref", rows)
         alike: dict[frozenset[str], list[tuple[Any, ...]]] = defaultdict(list)
         for row in rows.values():
             alike[row.left].append(row.values)

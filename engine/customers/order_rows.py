@@ -13,6 +13,7 @@ from engine.customers import cells
 from engine.customers.job import Job, RowReader, Values
 from engine.customers.owners import find_owners
 from engine.customers.records import Columns, Record, Shape
+from engine.customers.repeats import Repeats
 from engine.customers.touched import Touched
 from engine.customers.upsert import Rule, Upsert, find, merge_json
 from engine.store.tables import orders
@@ -53,6 +54,7 @@ class OrderRows:
 
     def __init__(self, job: Job, touched: Touched) -> None:
         self._job, self._touched = job, touched
+        self._repeats = Repeats(job, orders)
         self._readers = _readers(job)
         self._plan = lru_cache(maxsize=1000)(self._make_plan)
 
@@ -87,7 +89,8 @@ class OrderRows:
                 attributes = reader.attributes(record.cells)
                 rows[values[0]] = pick(_row(values, owner, currency, attributes))
                 landed += 1
-        there = find(connection, orders, "ref", rows, "customer_id", "status")
+        there = find(connection, orders, "ref", rows, "customer_id", "status", "id")
+        self._repeats.note(connection, read, there)
         if there and "status" in shape.places and not self._job.overwrites:
             self._warn_of_the_past(read, {ref: row[1] for ref, row in there.items()})
         changed = upsert.run(connection, list(rows.values()), there)

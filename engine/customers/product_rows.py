@@ -13,6 +13,7 @@ from engine.customers import cells
 from engine.customers.job import Job, RowReader
 from engine.customers.kept import forget_products
 from engine.customers.records import Columns, Record, Shape
+from engine.customers.repeats import Repeats
 from engine.customers.upsert import Upsert, find, merge_json
 from engine.definitions.import_columns import PRODUCTS
 from engine.store.among import among
@@ -29,6 +30,7 @@ class ProductRows:
 
     def __init__(self, job: Job) -> None:
         self._job = job
+        self._repeats = Repeats(job, products)
         self._readers: dict[str, cells.Cell] = {
             "sku": cells.identifier,
             "title": cells.text,
@@ -46,7 +48,8 @@ class ProductRows:
         read = self._job.read_all(reader, records)
         for record, values in read:
             rows[values[0]] = pick((*values, reader.attributes(record.cells)))
-        there = find(connection, products, "sku", rows, *_OF_ITEMS)
+        there = find(connection, products, "sku", rows, *_OF_ITEMS, "id")
+        self._repeats.note(connection, read, there)
         forget_products(connection, _changing(upsert.columns, rows, there))
         changed = upsert.run(connection, list(rows.values()), there)
         self.changed |= changed > 0

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
+from engine.customers import importing
 from engine.customers.merging import merge
 from engine.definitions.tagging import Dimension, Tagging
 from engine.errors import YanshuError
@@ -179,3 +180,27 @@ def test_a_merged_id_goes_on_meaning_that_person(shop: Shop) -> None:
 def _merged(shop: Shop) -> list[dict[str, Any]]:
     with shop.store.read() as connection:
         return [dict(row) for row in connection.execute(merged_refs.select()).mappings()]
+
+
+@pytest.mark.parametrize("batch", [10_000, 1])
+@pytest.mark.parametrize(
+    ("kind", "header", "row", "other"),
+    [
+        ("customers", "id,name\n", "x,甲\n", "x,乙\n"),
+        ("orders", ORDER, "x,a,2026-04-01,5\n", "x,b,2026-04-01,5\n"),
+        ("products", "sku,title\n", "x,Cup\n", "x,Pot\n"),
+    ],
+)
+def test_an_id_that_stands_twice_is_told(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, batch: int, kind: str, header: str, row: str, other: str
+) -> None:  # fmt: skip
+    monkeypatch.setattr(importing, "BATCH", batch)
+    (warning,) = shop.load(kind, header + row + other).warnings
+    assert warning == (
+        "1 rows have an id that an earlier one has: the last of them counts (for example 'x' in line 3)"
+    )
+
+
+def test_one_row_twice_and_a_row_that_was_there_are_no_warning(shop: Shop) -> None:
+    assert shop.load("customers", "id,name\nx,甲\nx,甲\n").warnings == ()
+    assert shop.load("customers", "id,name\nx,乙\n").warnings == ()
