@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 EXIT_FINE, EXIT_ERROR, EXIT_CHANGES, EXIT_USAGE = 0, 1, 2, 64
+A_LETTER_OR_TWO = 0.8
+"""How alike a name is to a known one where it may well be meant as another."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -86,13 +88,13 @@ class RenderingError(DeliveryError):
         super().__init__(f"{position}: {message}" if position else message, delivery=delivery)
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name closest to a misspelt one, or None.
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known name closest to a misspelt one, or None. `cutoff`: how alike they are at least, 1 being the same.
 
     >>> nearest("campain", ["campaign", "care"])
     'campaign'
     """
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
     return matches[0] if matches else None
 
 

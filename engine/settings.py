@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import secrets as random_secrets
 from collections.abc import Mapping
@@ -28,11 +27,10 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from engine.errors import ConfigurationError, did_you_mean
+from engine.errors import A_LETTER_OR_TWO, ConfigurationError, did_you_mean, nearest
 
 PROJECT_FILE = "yanshu.toml"
 _PREFIX, _FLAT = "YANSHU_", "YANSHU"
-_NEAR = 0.8  # a letter or two
 SHORTEST_TOKEN = 24
 """Of the push API: what `openssl rand` or a password manager makes is longer; a word that somebody thought of is not."""
 
@@ -302,9 +300,9 @@ def _refuse_misspelt(environment: Mapping[str, str]) -> None:
         if not given.startswith(_PREFIX) or given.split("__")[0] in known:
             continue
         bare = given.replace("_", "").removeprefix(_FLAT)
-        meant = difflib.get_close_matches(bare, flat, n=1, cutoff=_NEAR)
+        meant = nearest(bare, flat, A_LETTER_OR_TWO)
         if meant:
-            hint = f"did you mean {flat[meant[0]]}?"
+            hint = f"did you mean {flat[meant]}?"
             raise ConfigurationError(f"environment: {name} is no setting; {hint}")
 
 

@@ -164,7 +164,11 @@ class _Importer:
             job = self._job(rejects)
             touched = self._touched = Touched(everybody=not self._is_fresh())
             rows = rows_of(kind, job, touched)
-            for batch in self._batches(kind, lines, rows.columns, job.reject_line):
+            found = self._batches(kind, lines, rows.columns, job.reject_line)
+            if kind not in self._mappings:
+                for near in rows.columns.near(self._rejects.names):
+                    job.notes.add("columns are not known, but look like one that is", near)
+            for batch in found:
                 with self._begin() as connection:
                     _land(connection, rows, batch)
                     if touched.any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,12 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from engine.customers.lines import Lines
-from engine.errors import ImportFileError, did_you_mean
+from engine.errors import A_LETTER_OR_TWO, ImportFileError, did_you_mean, nearest
 
 LONGEST_CELL = 100_000
 """Bytes."""
 JSON_SUFFIXES = (".jsonl", ".ndjson")
 REJECT_COLUMNS = ("line", "reason")
+_SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
+_SHOWN = 200
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _SHAPES_KEPT = 1000
 
@@ -44,6 +47,18 @@ class Columns:
         if self.any_of and not set(self.any_of) & set(names):
             return f"one of the columns {', '.join(self.any_of)} is needed"
         return None
+
+    def near(self, names: Sequence[str]) -> Iterator[str]:
+        """Each column that is not known, but looks like one that is known and not there.
+
+        >>> list(Columns(("id", "email", "phone"), ()).near(["id", "E-Mail", "phone", "phone2"]))
+        ["'E-Mail'; did you mean 'email'?"]
+        """
+        lacking = {_bare(name): name for name in self.known if name not in names}
+        for name in names:
+            meant = None if name in self.known else nearest(_bare(name), lacking, A_LETTER_OR_TWO)
+            if meant:
+                yield f"{name!r}; did you mean {lacking[meant]!r}?"
 
 
 ANY_COLUMNS = Columns(known=(), required=())
@@ -93,9 +108,7 @@ class CsvRecords:
         # A file of rejected rows can be mended and imported as it is: our two columns and quotes come off again.
         self._is_rejects = tuple(header[:2]) == REJECT_COLUMNS
         self.names = header[2:] if self._is_rejects else header
-        missing = columns.missing(self.names)
-        if missing:
-            raise ImportFileError(f"{lines.path}: {missing}")
+        check_columns(lines.path, self.names, columns, mark)
         self._shape = Shape.of(self.names, columns)
 
     def _header(self, lines: Lines) -> list[str]:
@@ -249,6 +262,25 @@ def check_header(path: Path, names: Sequence[str]) -> None:
         raise ImportFileError(f"{path}: column {twice!r} stands twice in the header")
 
 
+def check_columns(
+    path: Path, names: Sequence[str], columns: Columns, delimiter: str | None = None
+) -> None:
+    """Raises ImportFileError where the header lacks a column, or is one cell because something else is between them."""
+    shown = ", ".join(names)[:_SHOWN]
+    other = (
+        next((mark for mark in _SEPARATORS if mark in names[0]), None) if len(names) == 1 else None
+    )
+    if delimiter and other and other != delimiter:
+        said = "tab" if other == "\t" else f'"{other}"'
+        raise ImportFileError(
+            f"{path}: its columns seem to be separated by {_SEPARATORS[other]}: the header is {shown!r};"
+            f" a mapping with `delimiter: {said}` reads it"
+        )
+    missing = columns.missing(names)
+    if missing:
+        raise ImportFileError(f"{path}: {missing}; the header is {shown!r}")
+
+
 def is_formula(cell: str) -> bool:
     """Whether a spreadsheet would compute this cell instead of showing it."""
     return cell.startswith(_FORMULA)
@@ -265,6 +297,10 @@ def _too_long(taken: Sequence[str], cells: Iterable[str]) -> str | None:
     if any(len(cell.encode(errors="replace")) > LONGEST_CELL for cell in cells):
         return f"a cell is longer than {LONGEST_CELL:,} bytes"
     return None
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[\W_]", "", name).lower()
 
 
 def _parse(line: str) -> dict[str, Any]:

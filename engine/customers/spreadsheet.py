@@ -19,6 +19,7 @@ from engine.customers.records import (
     Record,
     Reject,
     Shape,
+    check_columns,
     check_header,
 )
 from engine.errors import ImportFileError
@@ -42,9 +43,7 @@ class SheetRecords:
         self._first = sheet.start[0] + 1 if sheet.start else 1
         self._rows = iter(sheet.iter_rows()) if sheet.start else iter(())
         self.names = self._header(lines.path)
-        missing = columns.missing(self.names)
-        if missing:
-            raise ImportFileError(f"{lines.path}: {missing}")
+        check_columns(lines.path, self.names, columns)
         self._shape = Shape.of(self.names, columns)
 
     def _header(self, path: Path) -> Sequence[str]:

@@ -387,6 +387,29 @@ def test_a_duplicate_email_is_warned_of(shop: Shop) -> None:
     assert "a@example.com" not in warning
 
 
+@pytest.mark.parametrize(
+    ("kind", "header", "told"),
+    [
+        ("customers", "id,emial,size,vip", "'emial'; did you mean 'email'?"),
+        ("customers", "id,e-mail", "'e-mail'; did you mean 'email'?"),
+        ("customers", "id,Phone", "'Phone'; did you mean 'phone'?"),
+        ("orders", "id,customer_id,placed_at,amount,cupon", "'cupon'; did you mean 'coupon'?"),
+        ("products", "sku,Brand", "'Brand'; did you mean 'brand'?"),
+    ],
+)
+def test_a_column_that_is_nearly_known_is_told(
+    shop: Shop, kind: str, header: str, told: str
+) -> None:
+    (warning,) = shop.load(kind, f"{header}\n").warnings
+    what = "1 columns are not known, but look like one that is"
+    assert warning == f"{what} (for example {told})"
+
+
+def test_columns_of_the_shops_own_are_no_warning(shop: Shop) -> None:
+    own = "id,phone,phone_2,size,vip,level,tier,score,mobile_model,姓名,email_verified,zip,nickname"
+    assert shop.load("customers", f"{own}\n").warnings == ()
+
+
 # --- files that cannot be read at all
 
 
@@ -396,12 +419,15 @@ def test_a_duplicate_email_is_warned_of(shop: Shop) -> None:
         ("a.csv", b"", "is empty"),
         ("a.csv", b"\n1\n", "column 'id' is missing"),
         ("a.csv", b"Id,city\n1,x\n", "column 'id' is missing; did you mean 'Id'?"),
+        ("a.csv", b"nr,city\n1,x\n", "column 'id' is missing; the header is 'nr, city'"),
+        ("a.csv", b"id\tcity\n1\tx\n", "its columns seem to be separated by tabs: the header is 'id\\tcity'; a mapping with `delimiter: tab` reads it"),
+        ("a.csv", b"id;city\n1;x\n", "its columns seem to be separated by semicolons: the header is 'id;city'; a mapping with `delimiter: \";\"` reads it"),
         ("a.csv", b"id,city,city\n1,x,y\n", "column 'city' stands twice"),
         ("a.csv", "id,城市\n1,x\n".encode("gbk"), "the header is not UTF-8"),
         ("a.csv", "id\n1\n".encode("utf-16"), "is UTF-16"),
         ("a.xlsx", b"PK", "is not an XLSX file"),
     ],
-)
+)  # fmt: skip
 def test_a_file_that_cannot_be_read_says_why(
     shop: Shop, name: str, content: bytes, said: str
 ) -> None:
