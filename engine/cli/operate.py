@@ -154,7 +154,7 @@ def cancel(ctx: typer.Context, target: Target) -> int:
     from engine.delivery import control
 
     session = Session.of(ctx)
-    session.confirm(f"Withdraw everything of {target} that has not gone out?")
+    session.confirm(f"Withdraw everything of {_found(session, target)} that has not gone out?")
     return _changed(
         session, control.cancel(session.store, target, by=session.by, now=session.now())
     )
@@ -176,7 +176,7 @@ def retry(
 
     session = Session.of(ctx)
     twice = " Some of the uncertain ones may be received twice." if uncertain else ""
-    session.confirm(f"Try {target} again?{twice}")
+    session.confirm(f"Try {_found(session, target)} again?{twice}")
     return _changed(
         session,
         control.retry(
@@ -204,11 +204,19 @@ def settle(
     from engine.delivery import control
 
     session = Session.of(ctx)
-    session.confirm(f"Record the uncertain messages of {target} as {as_state}?")
+    session.confirm(f"Record the uncertain messages of {_found(session, target)} as {as_state}?")
     return _changed(
         session,
         control.settle(session.store, target, as_state, by=session.by, now=session.now()),
     )
+
+
+def _found(session: Session, target: str) -> str:
+    """The target in full. One that does not exist is told before anything is asked: raises UsageError."""
+    from engine.delivery.targets import parse_target
+
+    with session.store.read() as connection:
+        return parse_target(connection, target).text
 
 
 def _changed(session: Session, changed: Changed) -> int:

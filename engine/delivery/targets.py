@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, select, true
 
+from engine.customers.addresses import email_domain, normalise_email
 from engine.errors import UsageError, did_you_mean
 from engine.store.tables import customers, definitions, deliveries, runs
 
@@ -69,11 +70,20 @@ def parse_target(connection: Connection, text: str) -> Target:
 def _way(kind: str, value: str) -> Target:
     """A channel, the provider that serves one, or a mail domain."""
     if kind == "domain":
-        return Target("domain", value.lower(), f"domain:{value.lower()}")
+        return _domain(value)
     known = PROVIDERS if kind == "provider" else {channel: channel for channel in CHANNELS}
     if value not in known:
         raise UsageError(f"unknown {kind} {value!r}{did_you_mean(value, known)}")
     return Target("channel", known[value], f"channel:{known[value]}")
+
+
+def _domain(value: str) -> Target:
+    """A domain in the spelling that addresses are kept in."""
+    try:
+        name = email_domain(normalise_email(f"any@{value}"))
+    except ValueError:
+        raise UsageError(f"{value!r} is not a domain; write what follows the @, such as domain:qq.com") from None  # fmt: skip
+    return Target("domain", name, f"domain:{name}")
 
 
 def _definition(connection: Connection, name: str, kind: str | None = None) -> Target:
@@ -82,8 +92,10 @@ def _definition(connection: Connection, name: str, kind: str | None = None) -> T
     )
     known = {row.name: row.kind for row in connection.execute(query)}
     if name not in known or (kind is not None and known[name] != kind):
-        what = kind or "campaign or care rule"
-        raise UsageError(f"no {what} {name!r} was ever applied{did_you_mean(name, known)}")
+        near = did_you_mean(name, known)
+        if kind is not None:
+            near = did_you_mean(f"{kind}:{name}", [f"{of}:{one}" for one, of in known.items()])
+        raise UsageError(f"no {kind or 'campaign or care rule'} {name!r} was ever applied{near}")
     return Target("definition", name, f"{known[name]}:{name}")
 
 

@@ -448,7 +448,17 @@ def test_a_kept_plan_is_applied_once_and_its_run_can_be_steered(small_shop: Path
     (pause,) = answer("status", cwd=where)["pauses"]
     assert "@" in pause["by"]
     answer("resume", "campaign:hello", "--overdue", "drop", cwd=where)
-    assert "did you mean" in yanshu("pause", "helo", cwd=where, check=64).stderr
+    assert "did you mean 'hello'?" in yanshu("pause", "helo", cwd=where, check=64).stderr
+    for words in (("cancel",), ("retry",), ("settle", "--as", "sent")):  # before anything is asked
+        told = yanshu(*words, "campaign:helo", cwd=where, check=64).stderr
+        assert "no campaign 'helo' was ever applied; did you mean 'campaign:hello'?" in told
+
+
+@pytest.mark.parametrize("name", ["", "foo bar", "qq", "me@qq.com", "qq.com."])
+def test_what_is_no_domain_cannot_be_paused(shop: Path, name: str) -> None:
+    told = yanshu("pause", f"domain:{name}", cwd=shop, check=64).stderr
+    assert f"{name!r} is not a domain; write what follows the @, such as domain:qq.com" in told
+    assert answer("status", cwd=shop)["pauses"] == []
 
 
 def test_up_without_a_mail_server_says_what_to_set(shop: Path) -> None:
