@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from engine.pages.terminal import local, plain, table
-from engine.store.run_rows import count_by_run
+from engine.store.among import among
+from engine.store.run_rows import PLANNED, count_by_run
 from engine.store.tables import OPEN_STATES, State, deliveries, pauses, runs
 
 _SHOWN_FINISHED = 20  # finished runs in the text; the JSON has all
@@ -65,7 +66,8 @@ class PauseStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What `status` shows. `next_due_at`: when the gate next has something to look at."""
+    """What `status` shows. `next_due_at`: when the gate next has something to look at, of runs that are not
+    held."""
 
     now: datetime
     states: Mapping[str, int]  # over all runs; every state, also those at 0
@@ -147,18 +149,42 @@ class Status:
 def status(connection: Connection, now: datetime) -> Status:
     """The state of everything, in one reading."""
     found = _runs(connection)
+    paused = tuple(
+        PauseStatus(row.target, row.at, row.by)
+        for row in connection.execute(select(pauses).order_by(pauses.c.at, pauses.c.id))
+    )
     return Status(
         now=now,
         states=_totals(found),
         runs=found,
-        pauses=tuple(
-            PauseStatus(row.target, row.at, row.by)
-            for row in connection.execute(select(pauses).order_by(pauses.c.at, pauses.c.id))
-        ),
-        next_due_at=connection.execute(
-            select(func.min(deliveries.c.next_at)).where(deliveries.c.state == State.PLANNED)
-        ).scalar(),
+        pauses=paused,
+        next_due_at=_next_due(connection, found, {pause.target for pause in paused}),
     )
+
+
+def _next_due(
+    connection: Connection, found: Iterable[RunStatus], paused: Set[str]
+) -> datetime | None:
+    """The first planned row of the runs that neither a block nor a pause holds."""
+    free = [
+        run.id
+        for run in found
+        if run.state == "open"
+        and paused.isdisjoint(
+            ("all", f"campaign:{run.definition}", f"care:{run.definition}", f"run:{run.id}")
+        )
+    ]
+    return connection.execute(_FIRST_DUE, {"runs": free}).scalar()
+
+
+# Run by run, from the index of planned rows: it has no other order.
+_FIRST_OF_RUN = (
+    select(func.min(deliveries.c.next_at))
+    .where(deliveries.c.run_id == runs.c.id, PLANNED)
+    .correlate(runs)
+    .scalar_subquery()
+)
+_FIRST_DUE = select(func.min(_FIRST_OF_RUN)).where(among(runs.c.id, "runs"))
 
 
 def _together(shown: Sequence[RunStatus]) -> list[tuple[str, str, list[RunStatus]]]:

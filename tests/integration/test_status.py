@@ -120,6 +120,22 @@ def test_the_next_due_moment_is_that_of_the_earliest_planned_row(store: Store) -
     assert found.next_due_at == NOW + timedelta(minutes=2)
 
 
+def test_runs_that_are_held_are_not_due_next(store: Store) -> None:
+    with store.write() as connection:
+        some_customers(connection, 5)
+        for number, state in enumerate(("blocked", "open", "open", "open", "cancelled"), start=1):
+            a_run(connection, number, state)
+            a_delivery(connection, number, number, State.PLANNED)
+        for target in ("campaign:camp-2", "run:3", "channel:sms"):
+            connection.execute(insert(pauses).values(target=target, at=NOW, by="op"))
+    with store.read() as connection:
+        assert status(connection, NOW).next_due_at == NOW + timedelta(minutes=4)
+    with store.write() as connection:
+        connection.execute(insert(pauses).values(target="all", at=NOW, by="op"))
+    with store.read() as connection:
+        assert status(connection, NOW).next_due_at is None
+
+
 def test_an_empty_database_says_what_to_do(store: Store) -> None:
     with store.read() as connection:
         found = status(connection, NOW)
