@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import repeat
 from typing import Any, Protocol
 
 from engine.customers import cells
@@ -151,12 +150,15 @@ class RowReader:
 
     def read_columns(self, records: Sequence[Record]) -> Iterator[Values]:
         """The same for each of these records. Raises ValueError where any cell is bad."""
+        return zip(*self.columns(records), strict=True)
+
+    def columns(self, records: Sequence[Record]) -> list[Sequence[Any]]:
+        """What stands in each column, in the order of `readers`. Raises ValueError where any cell is bad."""
         written = list(zip(*[record.cells for record in records], strict=True))
-        columns = [
-            repeat(None, len(records)) if place is None else list(map(read, written[place]))
+        return [
+            (None,) * len(records) if place is None else list(map(read, written[place]))
             for _, place, read in self._plan
         ]
-        return zip(*columns, strict=True)
 
     def attributes(self, written: Sequence[str]) -> str:
         """The columns that are not known, as JSON in the one spelling that compares equal on SQLite."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, and_, case, func, literal_column
 
 from engine.customers import cells
-from engine.customers.job import Job, RowReader, Values
+from engine.customers.job import CellError, Job, RowReader, Values
 from engine.customers.owners import find_owners
 from engine.customers.records import Columns, Record, Shape
 from engine.customers.repeats import Repeats
@@ -30,7 +31,9 @@ STATUSES = ("placed", "paid", "shipped", "arrived", "received", "refunded", "clo
 _AS_THEY_COME = ("placed", "paid", "shipped", "arrived", "received", "closed", "refunded")
 """What an order becomes, one after the other: closed also of one that came back, where nobody says that it was refunded."""
 _PLACES = {status: place for place, status in enumerate(_AS_THEY_COME)}
+_DAY = timedelta(days=1)
 TIMES = ("paid_at", "shipped_at", "arrived_at", "received_at", "refunded_at")
+_PLACED_AT, _TIMES_FROM = COLUMNS.known.index("placed_at"), COLUMNS.known.index(TIMES[0])
 _ALWAYS = (
     "ref", "customer_id", "status", "placed_at", "received_at", "amount", "currency", "attributes",
 )  # fmt: skip
@@ -45,6 +48,41 @@ Pick = Callable[[tuple[Any, ...]], tuple[Any, ...]]
 
 _OWN_TIME = {name.removesuffix("_at"): slot for slot, name in enumerate(TIMES)}
 """A status whose own time the file does not give happened when the order was placed."""
+
+
+class _OrderReader(RowReader):
+    """Refuses an order that something became of before it was placed: by more than a day, for the clocks of two systems, or
+    their zones, may differ."""
+
+    def __init__(self, shape: Shape, readers: Mapping[str, cells.Cell], job: Job) -> None:
+        super().__init__(shape, readers)
+        self._places, self._as_moment = shape.places, job.as_moment
+        self._slots = [
+            _TIMES_FROM + slot for slot, name in enumerate(TIMES) if name in shape.places
+        ]
+
+    def read(self, written: Sequence[str]) -> Values:
+        values = super().read(written)
+        for slot in self._slots:
+            if self._is_early(values[slot], values[_PLACED_AT]):
+                name, placed = COLUMNS.known[slot], written[self._places["placed_at"]]
+                early = written[self._places[name]]
+                raise CellError(f"{name}: {early!r} is more than a day before placed_at {placed!r}")
+        return values
+
+    def columns(self, records: Sequence[Record]) -> list[Sequence[Any]]:
+        found = super().columns(records)
+        for slot in self._slots:
+            pairs = zip(found[slot], found[_PLACED_AT], strict=True)
+            if any(self._is_early(*pair) for pair in pairs if pair[0] and pair[0] < pair[1]):
+                raise ValueError("an order is known from before it was placed")
+        return found
+
+    def _is_early(self, moment: Any, placed: Any) -> bool:
+        if moment is None or moment >= placed:
+            return False
+        moments = (datetime.fromisoformat(self._as_moment(value)) for value in (placed, moment))
+        return next(moments) - next(moments) > _DAY
 
 
 class OrderRows:
@@ -140,7 +178,7 @@ class OrderRows:
             kept=[name for name in _OF_NEW if name not in said],
         )
         pick = itemgetter(*[_WRITTEN.index(name) for name in columns])
-        return RowReader(shape, self._readers), pick, upsert
+        return _OrderReader(shape, self._readers, self._job), pick, upsert
 
 
 def _readers(job: Job) -> dict[str, cells.Cell]:

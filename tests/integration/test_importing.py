@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -739,6 +740,29 @@ def test_an_import_that_breaks_off_leaves_what_landed_and_profiles_that_are_due(
 
 
 STATES = ("placed", "paid", "shipped", "arrived", "received", "closed", "refunded")
+
+
+TIMES = "id,customer_id,placed_at,amount,paid_at,shipped_at,received_at,refunded_at\n"
+
+
+@pytest.mark.parametrize(
+    ("times", "name"),
+    [
+        ("2026-03-30T09:59,,,", "paid_at"),
+        (",2025-04-01T10:00,,", "shipped_at"),
+        (",,2026-03-31T09:00+08:00,", "received_at"),
+        (",,2026-04-02,2026-03-01", "refunded_at"),
+    ],
+)
+def test_what_became_of_an_order_long_before_it_was_placed_is_rejected(
+    peopled: Shop, times: str, name: str
+) -> None:
+    good = "B,2,2026-04-01T10:00,1,2026-04-01T09:59:58,2026-03-31T11:00,2026-04-01,\n"
+    summary = peopled.load("orders", f"{TIMES}A,1,2026-04-01T10:00,1,{times}\n{good}")
+    ((line, said),) = peopled.reasons(summary)
+    assert line == 2
+    assert re.fullmatch(rf"{name}: '[^']+' is more than a day before placed_at '2026-04-01T10:00'", said)  # fmt: skip
+    assert [each["ref"] for each in peopled.rows(orders)] == ["B"]
 
 
 @pytest.mark.parametrize("there", STATES)
