@@ -7,15 +7,15 @@ never parsed as a template. Filters beside Jinja's own: `money`, `date`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from jinja2 import DictLoader, StrictUndefined, Template, TemplateError, pass_context
+from jinja2 import DictLoader, StrictUndefined, Template, TemplateError, nodes, pass_context
 from jinja2.exceptions import TemplateSyntaxError
 from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import MAX_RANGE, ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from engine.definitions.campaign import Channel
@@ -23,6 +23,7 @@ from engine.errors import Position, RenderingError
 
 _SYMBOLS = {"CNY": "¥", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "HKD": "HK$", "TWD": "NT$"}
 _UNREADABLE = re.compile("\r\n?|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+_COUNTED = "__counted__"
 _WITHOUT_CENTS = frozenset({"JPY", "KRW", "TWD", "VND"})
 
 POSITION = "__position__"
@@ -45,6 +46,30 @@ class Environment(ImmutableSandboxedEnvironment):
             except KeyError:
                 return self.undefined(obj=obj, name=attribute)
         return super().getattr(obj, attribute)
+
+    def _generate(
+        self,
+        source: nodes.Template,
+        name: str | None,
+        filename: str | None,
+        defer_init: bool = False,
+    ) -> str:
+        """Loops that can run inside others are counted: the sandbox bounds each `range`, not how often one is run."""
+        outer = source.find_all((nodes.For, nodes.Macro, nodes.CallBlock))
+        for loop in {inner for each in outer for inner in each.find_all(nodes.For)}:
+            loop.iter = nodes.Filter(loop.iter, _COUNTED, [], [], None, None, lineno=loop.lineno)
+            loop.iter.set_environment(self)
+        return super()._generate(source, name, filename, defer_init)
+
+
+@pass_context
+def _counted(context: Context, values: Iterable[Any]) -> Collection[Any]:
+    """What an inner loop goes over. Raises OverflowError where a rendering takes too many turns."""
+    found = values if isinstance(values, Collection) else list(values)
+    turns = context.vars[_COUNTED] = context.vars.get(_COUNTED, 0) + len(found)
+    if turns > MAX_RANGE:
+        raise OverflowError(f"loops inside others take more than {MAX_RANGE:,} turns")
+    return found
 
 
 def folder(channel: Channel) -> str:
@@ -76,6 +101,7 @@ def make_environment(
         keep_trailing_newline=True,
     )
     environment.globals = {"range": environment.globals["range"]}
+    environment.filters[_COUNTED] = _counted
     environment.filters["money"] = money
     environment.filters["date"] = date
     return environment

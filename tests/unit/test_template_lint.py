@@ -283,3 +283,28 @@ def test_paying_for_good_reviews_is_refused_and_asking_is_not() -> None:
     assert lint_sms("亲，\n五星好评返现5元")[0].position == Position(SMS, 2, 1)
     assert [one.code for one in lint_sms("亲，五星好评返现5元")] == ["paid-review"]
     assert lint_sms("亲，想听听您的评价") == []
+
+
+@pytest.mark.parametrize(
+    "loops",
+    [
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{% set r = range(999) %}{% for a in r %}{% for b in r %}{% for c in r %}{% endfor %}{% endfor %}{% endfor %}",
+        "{% macro m() %}{% for b in range(99999) %}{% endfor %}{% endmacro %}{% for a in range(99999) %}{{ m() }}{% endfor %}",
+        "{% for a in range(99999) %}{% for b in range(9)|select %}{% endfor %}{% endfor %}",
+    ],
+)
+def test_loops_inside_loops_without_end_are_told_with_their_line(loops: str) -> None:
+    told = "loops inside others take more than 100,000 turns"
+    for text, found in (
+        (GOOD.replace("</td>", f"\n{loops}</td>", 1), lint),
+        (f"您好\n{loops}", lint_sms),
+    ):
+        (problem,) = found(text)
+        line = next(n for n, each in enumerate(text.splitlines(), start=1) if each.startswith("{%"))
+        assert (problem.position.line, problem.message) == (line, told)
+
+
+def test_loops_of_ordinary_size_inside_loops_are_fine() -> None:
+    loops = "{% for a in range(300) %}{% for b in range(300) %}{% endfor %}{% endfor %}"
+    assert lint(GOOD.replace("</td>", f"{loops}</td>", 1)) == []
