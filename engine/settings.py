@@ -27,6 +27,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from engine import toml_places
 from engine.errors import A_LETTER_OR_TWO, ConfigurationError, did_you_mean, nearest
 
 PROJECT_FILE = "yanshu.toml"
@@ -266,7 +267,7 @@ def find_project(given: Path | None) -> Path:
 
 
 def load_settings(project: Path) -> Settings:
-    """Read the settings of a project. Raises ConfigurationError naming the key."""
+    """Read the settings of a project. Raises ConfigurationError naming file, line and key, or the variable."""
     _refuse_misspelt(os.environ)
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
 
@@ -279,11 +280,12 @@ def load_settings(project: Path) -> Settings:
     try:
         return Loaded(project=project)
     except ValidationError as error:
-        raise ConfigurationError(_explain(error)) from None
+        raise ConfigurationError(_explain(error, project / PROJECT_FILE)) from None
     except SettingsError as error:  # a section that is no JSON; its text may hold a secret
         raise ConfigurationError(f"environment or credentials: {error}; write JSON") from None
     except ValueError as error:  # TOML that does not parse
-        raise ConfigurationError(f"{PROJECT_FILE}: {error}") from None
+        said = toml_places.fault(PROJECT_FILE, (project / PROJECT_FILE).read_bytes())
+        raise ConfigurationError(said or f"{PROJECT_FILE}: {error}") from None
 
 
 def _refuse_misspelt(environment: Mapping[str, str]) -> None:
@@ -316,18 +318,17 @@ def _variables(model: type[BaseModel], prefix: str) -> list[str]:
     return names
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, file: Path) -> str:
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
     lines = []
     for problem in error.errors():
-        path = ".".join(str(part) for part in problem["loc"])
-        hint = (
-            did_you_mean(str(problem["loc"][-1]), _keys(problem["loc"][:-1]))
-            if (problem["type"] == "extra_forbidden")
-            else ""
-        )
-        is_unknown = problem["type"] == "extra_forbidden"
-        what = "unknown key" if is_unknown else problem["msg"].removeprefix("Value error, ")
-        lines.append(f"{PROJECT_FILE}, environment or credentials: {path}: {what}{hint}")
+        loc = problem["loc"]
+        what, hint = problem["msg"].removeprefix("Value error, "), ""
+        if problem["type"] == "extra_forbidden":
+            what, hint = "unknown key", did_you_mean(str(loc[-1]), _keys(loc[:-1]))
+        place = toml_places.position(PROJECT_FILE, text, loc, problem["input"])
+        where = place or f"{PROJECT_FILE}, environment or credentials"
+        lines.append(f"{where}: {'.'.join(map(str, loc))}: {what}{hint}")
     return "\n".join(lines)
 
 

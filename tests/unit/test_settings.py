@@ -90,6 +90,39 @@ def test_a_variable_that_is_nearly_a_setting_is_refused_without_its_content(
     assert str(error.value) == f"environment: {given} is no setting; did you mean {meant}?"
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ('[smtp]\nhost = "relay', "2:14: Unterminated string"),
+        ("[smtp]\nhost relay\n", "2:6: Expected '=' after a key in a key/value pair"),
+        ("[smtp\n", "1:6: Expected ']' at the end of a table declaration"),
+        ('[shop]\nname = "caf\xe9"\n', "2:12: the byte 0xe9 is not UTF-8; save the file as UTF-8"),
+        ("[smtp]\n# prot = 1\n  prot = 25\n", "3:3: smtp.prot: unknown key; did you mean 'port'?"),
+        ('[smtp]\nhost = """\nprot = 1\n"""\n"prot" = 1\n', "5:2: smtp.prot: unknown key; did you mean 'port'?"),
+        ("[web]\nport = 1\n\n[smpt]\nport = 25\n", "4:2: smpt: unknown key; did you mean 'smtp'?"),
+        ("web.port = 70000\n", "1:5: web.port: Input should be less than or equal to 65535"),
+        ('[web]\nport = 1\n[smtp]\nport = "x"\n', "4:1: smtp.port: Input should be a valid integer"),
+        ('public_url = "shop.example"\n', "1:1: public_url: 'shop.example' is not a web address"),
+        ('[sms]\ngateway = "development"\n', "1:2: sms: url: '' is not an http(s) address"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_the_file_is_told_with_its_place(
+    places: Places, written: str, said: str
+) -> None:
+    (places.project / "yanshu.toml").write_bytes(written.encode("latin-1"))
+    with pytest.raises(ConfigurationError) as error:
+        places.load()
+    assert str(error.value).startswith(f"yanshu.toml:{said}")
+
+
+def test_what_a_variable_says_has_no_place_in_the_file(places: Places) -> None:
+    places.environment.setenv("YANSHU_SMTP__PORT", "70000")
+    with pytest.raises(ConfigurationError) as error:
+        places.load()
+    where = "yanshu.toml, environment or credentials"
+    assert str(error.value).startswith(f"{where}: smtp.port: Input should be less than")
+
+
 def test_variables_of_others_are_left_alone(places: Places) -> None:
     for name in ("YANSHU_STOPS", "YANSHU_TEST_SEED", "YANSHU_CLOCK_OFFSET", "YANSHUI"):
         places.environment.setenv(name, "1")
