@@ -61,7 +61,7 @@ def _visible(folder: Path, endings: tuple[str, ...]) -> Iterator[Path]:
     """Files with these endings, leaving out those that editors hide (`.#a.yaml`)."""
     for path in folder.rglob("*"):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix in endings and not hidden and not path.is_dir():
+        if path.suffix in endings and not hidden:
             yield path
 
 
@@ -69,7 +69,8 @@ def _text(path: Path, name: str, report: Report) -> str | None:
     position = Position(name)
     try:
         if path.exists() and not path.is_file():
-            report.error(position, "not a file", "unreadable")
+            what = "is a folder, not a file" if path.is_dir() else "is not a file"
+            report.error(position, what, "unreadable")
             return None
         size = path.stat().st_size
         if size > MAX_BYTES:

@@ -13,7 +13,8 @@ import pytest
 from engine.definitions.loader import check, read_files
 from engine.definitions.report import Report
 from engine.definitions.yaml_nodes import Items, Node, Scalar, Span, read_yaml, walk
-from engine.errors import DefinitionsError, nearest
+from engine.errors import ConfigurationError, DefinitionsError, nearest
+from engine.settings import load_settings
 
 SEED = 20261109
 PER_MUTATION = 40
@@ -395,3 +396,54 @@ def test_bytes_that_are_no_text_never_raise_anything_else(tmp_path: Path, size: 
             read_files(tmp_path)
         assert {problem.position.file for problem in caught.value.problems} == {"care/a.yaml"}
         assert {problem.code for problem in caught.value.problems} == {"encoding"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "policy.yaml",
+        "campaigns/a.yaml",
+        "care/a.yml",
+        "segments/a.yaml",
+        "mappings/a.yaml",
+        "templates/email/a.html.j2",
+    ],
+)
+def test_a_folder_with_the_name_of_a_file_is_refused(tmp_path: Path, path: str) -> None:
+    (tmp_path / path).mkdir(parents=True)
+    with pytest.raises(DefinitionsError) as caught:
+        read_files(tmp_path)
+    assert str(caught.value) == f"{path}:1:1: is a folder, not a file [unreadable]"
+
+
+SETTINGS = (ROOT / "config" / "yanshu.toml").read_text()
+
+
+def broken_settings(tmp_path: Path, text: str) -> str:
+    (tmp_path / "yanshu.toml").write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(tmp_path)
+    return str(caught.value)
+
+
+def test_each_misspelt_setting_is_told_with_its_place_and_its_right_name(tmp_path: Path) -> None:
+    rng = random.Random(SEED)
+    for match in re.finditer(r"^([a-z_]+) = ", SETTINGS, re.MULTILINE):
+        key, line = match[1], SETTINGS.count("\n", 0, match.start()) + 1
+        wrong = misspelt(rng, key)
+        if wrong == key:
+            continue
+        text = SETTINGS[: match.start(1)] + wrong + SETTINGS[match.end(1) :]
+        told = broken_settings(tmp_path, text)
+        assert told.startswith(f"yanshu.toml:{line}:1: "), told
+        assert told.endswith(f"{wrong}: unknown key; did you mean {key!r}?"), told
+
+
+def test_settings_that_are_no_toml_are_told_with_a_line_of_theirs(tmp_path: Path) -> None:
+    rng = random.Random(SEED)
+    for _ in range(100):
+        at = rng.randrange(len(SETTINGS))
+        text = SETTINGS[:at] + "\n= \n" + SETTINGS[at:]
+        found = re.match(r"yanshu\.toml:(\d+):(\d+): .", broken_settings(tmp_path, text))
+        assert found is not None
+        assert 1 <= int(found[1]) <= text.count("\n") + 1
