@@ -138,9 +138,7 @@ class Customer(_Row, table=True):
     city: str | None = _text(nullable=True)
     address: str | None = _text(nullable=True)
     joined_at: datetime | None = _moment(nullable=True)
-    malicious: bool = (
-        _flag()
-    )  # as imported or pushed; a tag may say it too: engine.audience.malicious
+    malicious: bool = _flag()  # as imported or pushed; a tag may say so too
     attributes: dict[str, Any] = _json()
     created_at: datetime = _moment()
     updated_at: datetime = _moment()
