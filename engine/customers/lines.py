@@ -21,6 +21,7 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _OWN_REJECTS = b"line,reason"
 _REJECTED_JSON = re.compile(rb"(\xef\xbb\xbf)?line,reason,record\r?\n")
 _UTF_8 = "utf-8"
+_OTHERS = ("gb18030", "utf-8")
 
 
 class Lines(Iterator[str]):
@@ -37,6 +38,7 @@ class Lines(Iterator[str]):
         self.taken: list[str] = []
         self._ready: deque[str] = deque()
         self._faults: dict[int, str] = {}
+        self._has_told = False  # a line that is no plain ASCII was in the file's encoding
         self._filled = 0  # lines that have been read from the file
         self._encodings = encodings
         self._encoding = encodings[0] if len(encodings) == 1 else None
@@ -103,13 +105,30 @@ class Lines(Iterator[str]):
         self._faults = {line: fault for line, fault in self._faults.items() if line > self.number}
         try:
             lines = list(io.StringIO(block.decode(encoding), newline="\n"))
+            self._has_told |= not block.isascii()
         except UnicodeDecodeError:
+            self._refuse_another(block, encoding)
             lines = [raw.decode(encoding, "replace") for raw in io.BytesIO(block)]
             self._note_faults(block, encoding)
         if b"\0" in block:
             self._note_faults(block, encoding)
         self._filled += len(lines)
         self._ready.extend(lines)
+
+    def _refuse_another(self, block: bytes, encoding: str) -> None:
+        """Raises ImportFileError where no line that could tell is in this encoding: its rows, rejected, would be unreadable."""
+        telling = [line for line in block.splitlines() if not line.isascii()]
+        if self._has_told or len(telling) == 1 or any(_decodes(line, encoding) for line in telling):
+            self._has_told = True
+            return
+        likely = next(
+            (name for name in _OTHERS if all(_decodes(one, name) for one in telling)), None
+        )
+        looks = f"; it looks like {likely.upper()}" if likely else ""
+        raise ImportFileError(
+            f"{self.path}: is not {encoding.upper()}{looks}: save it as UTF-8 CSV, or import it with a mapping that has"
+            " its encoding among `encodings`"
+        )
 
     def _settle(self, block: bytes) -> str:
         """The encoding of this block, which that of the file is from then on."""

@@ -487,6 +487,13 @@ def test_bad_json_lines_are_rejected_one_by_one(shop: Shop) -> None:
     assert shop.rejected(summary)[0]["record"] == "{"
 
 
+def test_a_file_in_another_encoding_is_refused_whole(shop: Shop) -> None:
+    content = "id,name,city\n1,林小雁,上海\n2,Bo,Ulm\n3,李梅,杭州\n".encode("gb18030")
+    with pytest.raises(ImportFileError, match="is not UTF-8; it looks like GB18030: save it as"):
+        shop.load("customers", content)
+    assert shop.rows(customers) == []
+
+
 def test_rejected_json_lines_can_be_mended_and_imported(shop: Shop) -> None:
     lines = '{"id": "1", "email": "nobody"}\n{"id": "2", "name": "Mei"\n{"id": "3"}\n'
     summary = shop.load("customers", lines, name="c.jsonl")
