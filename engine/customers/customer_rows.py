@@ -58,7 +58,7 @@ _LEFT = {
 }
 Pick = Callable[[tuple[Any, ...]], tuple[Any, ...]]
 """Takes the values of _WRITTEN and gives those of the columns that are written."""
-_COUNTED = frozenset(("timezone", "province", "city", "address", "malicious"))
+_COUNTED = frozenset(("timezone", "province", "city", "address"))
 """What profiles and rules' tags are made of."""
 _CHANNELS: tuple[Channel, Channel] = ("email", "sms")
 _NONE: frozenset[str] = frozenset()
