@@ -37,12 +37,13 @@ _INBOX_SECONDS = 90.0
 
 @dataclass
 class Child:
-    """One process of the daemon, by its role."""
+    """One process of the daemon, by its role. `code`: with which it was seen to have ended."""
 
     role: Sequence[str]
     environment: Mapping[str, str]
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
+    code: int | None = None
     failures: int = 0
     again_at: float = 0.0
 
@@ -55,8 +56,9 @@ class Child:
         )
         self.started_at = time.monotonic()
 
-    def ended(self) -> int | None:
-        return None if self.process is None else self.process.poll()
+    def look(self) -> None:
+        """Learn its exit code, if it has ended: once for all that is decided on it."""
+        self.code = None if self.process is None else self.process.poll()
 
     def back_off(self, code: int) -> None:
         """Decide when it may start again: at once the first time, then after 1, 2, 4 … 30 s."""
@@ -69,14 +71,14 @@ class Child:
     @property
     def is_hopeless(self) -> bool:
         """Whether it has failed too often to be started once more."""
-        return bool(self.ended()) and self.is_ailing and self.failures + 1 >= _HOPELESS
+        return bool(self.code) and self.is_ailing and self.failures + 1 >= _HOPELESS
 
     @property
     def is_ailing(self) -> bool:
         """Whether it failed, and has not run for long since."""
         if self.process is None:
             return self.failures > 0
-        return bool(self.failures or self.ended()) and not self._was_healthy()
+        return bool(self.failures or self.code) and not self._was_healthy()
 
     def _was_healthy(self) -> bool:
         return time.monotonic() - self.started_at > _HEALTHY_SECONDS
@@ -96,6 +98,8 @@ class Supervisor:
                 child.start()
         code = None
         while not self.stopping.wait(0.05):
+            for child in self.children:
+                child.look()
             if until_idle and (code := self._outcome()) is not None:
                 break
             self._mend()
@@ -108,7 +112,8 @@ class Supervisor:
         self.children.append(inbox)
         deadline = time.monotonic() + _INBOX_SECONDS
         while not answers(where.host, where.smtp_port):
-            if inbox.ended() is not None or time.monotonic() > deadline:
+            inbox.look()
+            if inbox.code is not None or time.monotonic() > deadline:
                 raise ConfigurationError(
                     f"the development inbox does not start at {where.host}:{where.smtp_port}"
                 )
@@ -119,18 +124,17 @@ class Supervisor:
         now has to show first that it can run: the scheduler looks again meanwhile."""
         hopeless = next((child for child in self.children if child.is_hopeless), None)
         if hopeless is not None:
-            return hopeless.ended()
+            return hopeless.code
         scheduler, *others = self.children
-        is_done = scheduler.ended() == 0 and not any(child.is_ailing for child in others)
+        is_done = scheduler.code == 0 and not any(child.is_ailing for child in others)
         return 0 if is_done else None
 
     def _mend(self) -> None:
         if self.broker is not None:
             self.broker.mend()
         for child in self.children:
-            code = child.ended()
-            if code is not None:
-                child.back_off(code)
+            if child.code is not None:
+                child.back_off(child.code)
             elif child.process is None and time.monotonic() >= child.again_at:
                 child.start()
 
