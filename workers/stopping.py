@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-from contextlib import suppress
 
 
 class Stop:
@@ -18,7 +17,7 @@ class Stop:
 
     def __init__(self) -> None:
         self._is_set = False
-        self._ready, self._tell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._ready, self._tell = os.pipe2(os.O_CLOEXEC)
 
     def on_signals(self) -> Stop:
         """Be set by SIGTERM and SIGINT from now on; the main thread's business."""
@@ -27,8 +26,8 @@ class Stop:
         return self
 
     def set(self) -> None:
-        self._is_set = True
-        with suppress(BlockingIOError):  # it is full: everybody was told
+        if not self._is_set:
+            self._is_set = True
             os.write(self._tell, b"\0")
 
     def is_set(self) -> bool:

@@ -14,7 +14,7 @@ from workers.stopping import Stop
 
 stop = Stop().on_signals()
 signal.signal(signal.SIGALRM, signal.getsignal(signal.SIGTERM))
-signal.setitimer(signal.ITIMER_REAL, 2e-5, 2e-5)
+signal.setitimer(signal.ITIMER_REAL, 2e-4, 2e-4)
 until = time.perf_counter() + 0.5
 while time.perf_counter() < until:
     stop.wait(0.001)
@@ -42,8 +42,6 @@ def test_every_thread_that_waits_is_told() -> None:
     assert told == [True] * 3
     assert stop.is_set()
     assert stop.wait(60)
-    for _ in range(100_000):  # more than the pipe holds
-        stop.set()
 
 
 def test_nobody_is_told_what_did_not_happen() -> None:
