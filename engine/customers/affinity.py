@@ -33,13 +33,13 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.audience.liking import is_of, points
-from engine.customers.changes import writing
 from engine.customers.kept import has_times
 from engine.customers.median import median_of, total, whole
 from engine.customers.purchases import forget, gather, is_category, names, purchases
-from engine.customers.temporary import analyze, drop, fill, keyed, make_of
+from engine.customers.temporary import analyze, drop, fill, keyed, lighter, make_of
 from engine.store.tables import (
     Engagement,
     affinities,
@@ -77,10 +77,17 @@ _gaps = Table(
     Column("gap", BigId),  # seconds since the customer's order of this name before it
     prefixes=["TEMPORARY"],
 )  # fmt: skip
-_untimed = Table(
-    "untimed", MetaData(),
+_changed = Table(
+    "changed_likes", _metadata,
     Column("customer_id", BigId), Column("name_id", BigId),
-    prefixes=["TEMPORARY"],
+    keyed("customer_id", "name_id"),
+    prefixes=["TEMPORARY"], sqlite_with_rowid=False,
+)  # fmt: skip
+_times = Table(
+    "times_of_likes", _metadata,
+    Column("customer_id", BigId), Column("name_id", BigId), Column("times", Text),
+    keyed("customer_id", "name_id"),
+    prefixes=["TEMPORARY"], sqlite_with_rowid=False,
 )  # fmt: skip
 liked_points = Table(
     "liked_points", MetaData(),
@@ -91,16 +98,11 @@ liked_points = Table(
 
 
 def refresh_affinities(
-    connection: Connection,
-    now: datetime,
-    chosen: Select[Any] | None = None,
-    *,
-    is_forgotten: bool,
+    connection: Connection, now: datetime, chosen: Select[Any] | None = None
 ) -> None:
     """Write the affinities of the customers that `chosen` selects, or of all; with all, the cycles of categories too.
 
-    Their orders are in `counted` already. Leaves `liked_points` behind. `is_forgotten`: somebody's kept times were taken
-    away.
+    Their orders are in `counted` already. Leaves `liked_points` behind.
     """
     gather(connection, now, chosen, *_known_of_others(chosen))
     make_of(connection, _likes, _bought())
@@ -113,11 +115,12 @@ def refresh_affinities(
     analyze(connection, _gaps)
     connection.execute(_set_cycles())
     make_of(connection, liked_points, _added_up())
-    statement = _write(connection.dialect.name, chosen)
-    written = connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
+    make_of(connection, _changed, _different(chosen))
+    analyze(connection, _changed)
+    make_of(connection, _times, _spelt())
+    with lighter(connection, affinities, _changed):
+        connection.execute(_write(connection.dialect.name))
     _remove_what_is_gone(connection, chosen)
-    if written or is_forgotten:
-        _keep_times(connection)
     if chosen is None:
         _write_category_cycles(connection)
     forget(connection)
@@ -231,66 +234,54 @@ def _added_up() -> Select[Any]:
 
 
 @cache
-def _new() -> Select[Any]:
-    """The affinities as they are to be, shaped as the table's columns."""
-    likes = _likes.c
-    return (
-        select(
-            likes.customer_id, names.c.kind, names.c.name,
-            likes.orders, likes.quantity, likes.amount, likes.clicks,
-            likes.first_at, likes.last_at, likes.cycle_seconds, literal(None, Text).label("times"),
-        )
-        .select_from(_likes)
-        .join(names, names.c.id == likes.name_id)
-    )  # fmt: skip
-
-
-@cache
-def _write(dialect: str, chosen: Select[Any] | None) -> Insert:
-    new = _new()
-    return writing(dialect, affinities, _KEY, _VALUES, new, besides=("times",), among=chosen)
-
-
-def _keep_times(connection: Connection) -> None:
-    """Lay down the times of orders that are not kept: of new rows, of those that were written, and where they were taken
-    away."""
-    make_of(connection, _untimed, _without_times())
-    if connection.execute(select(_untimed.c.name_id).limit(1)).first() is not None:
-        analyze(connection, _untimed)
-        connection.execute(_lay_down_times())
-    drop(connection, _untimed)
-
-
-@cache
-def _without_times() -> Select[Any]:
+def _different(chosen: Select[Any] | None) -> Select[Any]:
+    """What is new or other than it stands there, or lacks the times that are kept of it."""
     likes, a = _likes.c, affinities.c
     same = and_(a.customer_id == likes.customer_id, a.kind == names.c.kind, a.name == names.c.name)
+    if chosen is not None:  # else PostgreSQL reads all affinities to compare a few
+        same = and_(same, a.customer_id.in_(chosen))
+    is_other = [a[name].is_distinct_from(likes[name]) for name in _VALUES]
+    is_untimed = and_(has_times(likes), a.times.is_(None))
     return (
         select(likes.customer_id, likes.name_id)
-        .select_from(_likes)
-        .join(names, names.c.id == likes.name_id)
-        .join(affinities, same)
-        .where(has_times(likes), a.times.is_(None))
+        .join_from(_likes, names, names.c.id == likes.name_id)
+        .join(affinities, same, isouter=True)
+        .where(or_(a.customer_id.is_(None), *is_other, is_untimed))
     )
 
 
 @cache
-def _lay_down_times() -> Any:
-    p, u, a = purchases.c, _untimed.c, affinities.c
+def _spelt() -> Select[Any]:
+    """The times to be kept of what is different."""
+    p, likes, c = purchases.c, _likes.c, _changed.c
     times = func.aggregate_strings(cast(epoch_seconds(p.placed_at), Text), ",")
-    spelt = (
-        select(u.customer_id, u.name_id, times.label("times"))
-        .join_from(_untimed, purchases, and_(*[u[key] == p[key] for key in _PAIR]))
-        .group_by(u.customer_id, u.name_id)
-        .subquery("spelt")
+    return (
+        select(c.customer_id, c.name_id, times)
+        .join_from(_changed, _likes, and_(*[likes[key] == c[key] for key in _PAIR]))
+        .join(purchases, and_(*[p[key] == c[key] for key in _PAIR]))
+        .where(has_times(likes))
+        .group_by(c.customer_id, c.name_id)
     )
-    named = (
-        select(spelt.c.customer_id, names.c.kind, names.c.name, spelt.c.times)
-        .join_from(spelt, names, names.c.id == spelt.c.name_id)
-        .subquery("named")
-    )
-    same = [a[key] == named.c[key] for key in _KEY]
-    return update(affinities).values(times=named.c.times).where(*same)
+
+
+@cache
+def _write(dialect: str) -> Insert:
+    """In the order of their key, as numbers of names are: PostgreSQL would jump about in its indexes."""
+    likes, c = _likes.c, _changed.c
+    new = (
+        select(c.customer_id, names.c.kind, names.c.name, *[likes[name] for name in _VALUES], _times.c.times)
+        .join_from(_changed, _likes, and_(*[likes[key] == c[key] for key in _PAIR]))
+        .join(names, names.c.id == c.name_id)
+        .join(_times, and_(*[_times.c[key] == c[key] for key in _PAIR]), isouter=True)
+        .where(c.name_id.is_not(None))
+        .order_by(c.customer_id, c.name_id)
+    )  # fmt: skip
+    of = sqlite if dialect == "sqlite" else postgresql
+    written = (*_VALUES, "times")
+    statement = of.insert(affinities).from_select([*_KEY, *written], new)
+    values = {name: statement.excluded[name] for name in written}
+    upsert: Insert = statement.on_conflict_do_update(index_elements=list(_KEY), set_=values)
+    return upsert
 
 
 def _remove_what_is_gone(connection: Connection, chosen: Select[Any] | None) -> None:

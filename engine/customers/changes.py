@@ -17,18 +17,14 @@ def writing(
     new: Select[Any],
     *,
     besides: Sequence[str] = (),
-    among: Select[Any] | None = None,
 ) -> Insert:
     """The statement after which the rows of `new`, whose columns are called as the table's, are there as they are.
 
     `compared`: the columns that make a row different. `besides`: columns that are written with these, and are no reason
-    to. `among`: the values of the key's first column that `new` can have; without it PostgreSQL reads the whole table to
-    compare a few rows. The rows that differ are found first: PostgreSQL takes a lock for each that an INSERT … ON CONFLICT meets.
+    to. The rows that differ are found first: PostgreSQL takes a lock for each that an INSERT … ON CONFLICT meets.
     """
     found = new.subquery("found")
     same = and_(*[table.c[name] == found.c[name] for name in key])
-    if among is not None:
-        same = and_(same, table.c[key[0]].in_(among))
     differs = or_(
         table.c[key[0]].is_(None),
         *[table.c[name].is_distinct_from(found.c[name]) for name in compared],

@@ -111,7 +111,7 @@ def _count_anew(
     analyze(connection, _anew)
     forget_times(connection, _ALL_ANEW)
     with sorters(connection), counting(connection, policy.prices.currency, now, _ALL_ANEW):
-        refresh_affinities(connection, now, _ALL_ANEW, is_forgotten=True)
+        refresh_affinities(connection, now, _ALL_ANEW)
     found = connection.execute(select(liked_points)).all()
     drop(connection, liked_points, _anew)
     return {row.customer_id: (row.categories, row.brands) for row in found}

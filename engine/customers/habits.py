@@ -78,13 +78,7 @@ _cycles = Table(
 )  # fmt: skip
 
 
-def refresh_habits(
-    connection: Connection,
-    policy: Policy,
-    now: datetime,
-    *,
-    is_forgotten: bool,
-) -> None:
+def refresh_habits(connection: Connection, policy: Policy, now: datetime) -> None:
     """Write the habits of all customers into the profiles that they have, and their affinities. Their orders are in `counted`
     already."""
     place(connection, policy.timezone, now)
@@ -94,7 +88,7 @@ def refresh_habits(
     make_of(connection, _runs, _best_runs())
     make_of(connection, _hours, _usual_hours())
     make_of(connection, _cycles, _order_cycles())
-    refresh_affinities(connection, now, is_forgotten=is_forgotten)
+    refresh_affinities(connection, now)
     connection.execute(_write())
     forget(connection)
     drop(connection, liked_points, *_metadata.tables.values())

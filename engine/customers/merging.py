@@ -27,7 +27,7 @@ from sqlalchemy import (
 from engine.customers.buyers import GROUPS
 from engine.customers.one_each import drop_other_values, keep_one_card
 from engine.customers.owners import merged_into
-from engine.customers.profile import is_fresh, refresh
+from engine.customers.profile import is_fresh, keep_others_out, refresh
 from engine.customers.wake import leave_note
 from engine.definitions.membership import Membership
 from engine.definitions.policy import Policy
@@ -113,6 +113,8 @@ def merge(
 ) -> Merged:
     """`gone` becomes part of `into`; later imports go on finding that person by either id. Raises YanshuError."""
     old, new = check_merge(connection, gone, into)
+    # Else a refresh of the one that goes could leave affinities of nobody.
+    keep_others_out(connection, select(customers.c.id).where(customers.c.id.in_((old, new))))
     was_fresh = is_fresh(connection, policy, now)
     _fill_gaps(connection, old, new, now)
     _keep_addresses(connection, old, new)

@@ -124,7 +124,7 @@ def _refresh(
     for start in range(0, len(ordered), _AT_ONCE):
         some = ordered[start : start + _AT_ONCE]
         with without_collector(), choosing(connection, some) as chosen:
-            _keep_others_out(connection, chosen)
+            keep_others_out(connection, chosen)
             written += _refresh_few(connection, policy, now, chosen)
             refresh_tags(connection, policy, now, chosen)
     return written
@@ -139,16 +139,17 @@ def _are_many(connection: Connection, customer_ids: Sequence[int]) -> bool:
 
 def _refresh_all(connection: Connection, policy: Policy, now: datetime, *, habits: bool) -> int:
     """All orders and items are counted anew."""
-    _keep_others_out(connection, None)
+    keep_others_out(connection, None)
     with sorters(connection), counting(connection, policy.prices.currency, now, None):
         make_of(connection, _before, _GRADES)
         # Which orders the affinities hold is only true of affinities that are written.
         written = _write(connection, policy, now, without=() if habits else MARKS)
         _note_changes(connection, now)
-        is_forgotten = habits and _forget_other_times(connection)
+        if habits:
+            _forget_other_times(connection)
         drop(connection, _before)
         if habits:
-            refresh_habits(connection, policy, now, is_forgotten=is_forgotten)
+            refresh_habits(connection, policy, now)
     refresh_tags(connection, policy, now)
     return written
 
@@ -201,7 +202,7 @@ def _fingerprint(policy: Policy, now: datetime) -> dict[str, str]:
     }
 
 
-def _keep_others_out(connection: Connection, chosen: Select[Any] | None) -> None:
+def keep_others_out(connection: Connection, chosen: Select[Any] | None) -> None:
     """Two processes that push, or one that refreshes everybody: who counts second must see what the first one wrote, or
     would write an older count over it. SQLite has one writer anyway."""
     if connection.dialect.name == "sqlite":
@@ -228,16 +229,13 @@ def _write(
     return connection.execute(statement, moments(policy, now), execution_options=options).rowcount
 
 
-def _forget_other_times(connection: Connection) -> bool:
-    """The kept times of whose orders are others than those that were counted, or were not known. Returns whether there is
-    anybody."""
+def _forget_other_times(connection: Connection) -> None:
+    """The kept times of whose orders are others than those that were counted, or were not known."""
     mine = profiles.c.customer_id == _before.c.customer_id
     others = profiles.c.counted_sum.is_distinct_from(_before.c.counted_sum)
     found = select(_before.c.customer_id).join_from(_before, profiles, mine).where(others)
-    if connection.execute(found.limit(1)).first() is None:
-        return False
-    forget_times(connection, found)
-    return True
+    if connection.execute(found.limit(1)).first() is not None:
+        forget_times(connection, found)
 
 
 def _note_changes(connection: Connection, now: datetime) -> None:

@@ -364,7 +364,8 @@ class Profile(_Row, table=True):
 class Affinity(_Row, table=True):
     """What a customer's completed orders and clicks say of one category or brand. The score is no column: one order
     would change that of every name. It is worked out where it is asked for, with the points of all in the profile.
-    `times`: when its orders were placed, in whole seconds since 1970 with commas between, where these are three or more."""
+    `times`: when its orders were placed, in whole seconds since 1970 with commas between, where these are three or more.
+    No foreign key: whoever writes here holds the customer's row or all profiles, and its check was a third of a first count."""
 
     __tablename__ = "affinities"
     __table_args__ = (
@@ -374,7 +375,7 @@ class Affinity(_Row, table=True):
         Index("ix_affinities_clicked", "customer_id", postgresql_where=text("clicks > 0"), sqlite_where=text("clicks > 0")),
         {"sqlite_with_rowid": False},
     )  # fmt: skip
-    customer_id: int = _parent("customers.id", primary_key=True)
+    customer_id: int = Field(sa_column=Column(BigId, primary_key=True, autoincrement=False))
     kind: str = _text(primary_key=True)  # category | brand
     name: str = _text(primary_key=True)
     orders: int = _number()
