@@ -17,7 +17,7 @@ from sqlalchemy import Connection, text, update
 
 from bench.people import NOW, lay_down
 from bench.rows import Measured, Row
-from engine.customers.profile import ensure_fresh
+from engine.customers.profiles.freshness import ensure_fresh
 from engine.definitions.loader import Definitions, load, read_files
 from engine.foresight.apply import rehearse
 from engine.foresight.outcome import simulate

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.baselines.sqlite_orders import seconds as bare_seconds
 from bench.rows import Measured, Row
-from engine.customers.importing import import_file
+from engine.customers.importing.files import import_file
 from engine.definitions.loader import load_policy
 from engine.settings import Settings
 from engine.store.migrate import upgrade

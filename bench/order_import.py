@@ -23,7 +23,7 @@ from bench.baselines.postgres_orders import seconds as bare_seconds
 from bench.people import NOW
 from bench.postgres import database, server
 from bench.rows import Measured, Row
-from engine.customers.importing import import_file
+from engine.customers.importing.files import import_file
 from engine.definitions.loader import load_policy
 from engine.settings import Settings
 from engine.store.session import Store

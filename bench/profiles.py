@@ -26,7 +26,7 @@ from sqlalchemy import Connection, text, update
 from bench.people import NOW, add_orders, figures, lay_down
 from bench.postgres import database, server
 from bench.rows import Measured, Row
-from engine.customers.profile import refresh
+from engine.customers.profiles.freshness import refresh
 from engine.definitions.loader import load_policy
 from engine.store.among import among
 from engine.store.migrate import upgrade

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, func, insert, select, text
 from bench.postgres import database, server
 from bench.rows import Measured, Row
 from engine.audience.compiler import Scope, select_ids
-from engine.customers.profile import refresh
+from engine.customers.profiles.freshness import refresh
 from engine.definitions.loader import check, load_policy
 from engine.store.migrate import upgrade
 from engine.store.recordset import encode_moment

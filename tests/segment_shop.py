@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Table, delete, insert, select, update
 
-from engine.customers.profile import refresh
+from engine.customers.profiles.freshness import refresh
 from engine.definitions.policy import Policy
 from engine.store.session import Store
 from engine.store.tables import (

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 
 from engine.cli.context import Session
-from engine.customers.profile import refresh
+from engine.customers.profiles.freshness import refresh
 from engine.pages.terminal import table
 from engine.store.tables import customers, profiles
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from engine.cli.context import Session
-from engine.customers.importing import ImportSummary, Kind, Progress, import_file
+from engine.customers.importing.files import ImportSummary, Kind, Progress, import_file
 from engine.definitions.mappings import load_mapping
 from engine.errors import EXIT_ERROR, EXIT_FINE, UsageError, YanshuError, did_you_mean
 from engine.pages.terminal import plain, table

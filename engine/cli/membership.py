@@ -11,7 +11,7 @@ from engine.cli.frame import family, verb
 from engine.errors import EXIT_FINE, YanshuError
 
 if TYPE_CHECKING:
-    from engine.customers.membership_figures import LevelFigures
+    from engine.customers.membership.figures import LevelFigures
     from engine.definitions.membership import Membership
     from engine.store.catalog import Catalog
 
@@ -37,7 +37,7 @@ def evaluate(ctx: typer.Context) -> int:
     """Evaluate every customer now: who newly meets a level, whose card is renewed, whose lapses."""
     from dataclasses import asdict
 
-    from engine.customers.membership_evaluation import evaluate as evaluate_all
+    from engine.customers.membership.evaluation import evaluate as evaluate_all
 
     session = Session.of(ctx)
     catalog, levels = _in_force(session)
@@ -60,7 +60,7 @@ def list_(
     ] = None,
 ) -> int:
     """Who holds a card, and how far the others are on their way to one."""
-    from engine.customers.membership_figures import listed
+    from engine.customers.membership.figures import listed
     from engine.pages.terminal import local, table
 
     session = Session.of(ctx)
@@ -102,7 +102,7 @@ def confirm(
     """Record that the reply slip is back, or the card taken: from now on a member."""
     from dataclasses import asdict
 
-    from engine.customers.claims import claim
+    from engine.customers.membership.claims import claim
     from engine.pages.terminal import local, plain
 
     session = Session.of(ctx)
@@ -128,9 +128,9 @@ def stats(
     from dataclasses import asdict
 
     from engine.clock import parse_moment
-    from engine.customers.grading import months_back
-    from engine.customers.membership import local_day, start_of
-    from engine.customers.membership_figures import figures
+    from engine.customers.membership.figures import figures
+    from engine.customers.membership.levels import local_day, start_of
+    from engine.customers.profiles.grading import months_back
 
     session = Session.of(ctx)
     catalog, levels = _in_force(session)
@@ -172,7 +172,7 @@ def _table(found: list[LevelFigures]) -> str:
 
 def goods(ctx: typer.Context) -> int:
     """The products that take part in members' discounts, and what members pay."""
-    from engine.customers.membership_figures import goods as taking_part
+    from engine.customers.membership.figures import goods as taking_part
     from engine.pages.terminal import table
 
     session = Session.of(ctx)
@@ -201,7 +201,7 @@ def tasks_list(
     ] = None,
 ) -> int:
     """What is to be done, the oldest first."""
-    from engine.customers.tasks import listed
+    from engine.customers.membership.tasks import listed
     from engine.pages.terminal import local, table
 
     session = Session.of(ctx)
@@ -241,7 +241,7 @@ def done(
     note: Annotated[str | None, typer.Option("--note", help="What was said.")] = None,
 ) -> int:
     """Mark tasks as done, all or none; what they were for moves on."""
-    from engine.customers.tasks import finish
+    from engine.customers.membership.tasks import finish
     from engine.pages.terminal import plain
 
     session = Session.of(ctx)

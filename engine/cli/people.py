@@ -173,7 +173,7 @@ def explain(
 def _segment(session: Session, name: str) -> tuple[Segment, Scope]:
     """The segment of the files and what it is asked against; profiles are brought up to date first."""
     from engine.audience.compiler import Scope
-    from engine.customers.profile import ensure_fresh
+    from engine.customers.profiles.freshness import ensure_fresh
     from engine.store.zones import ensure_zones
 
     definitions, now = session.definitions, session.now()

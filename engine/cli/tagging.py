@@ -110,13 +110,13 @@ def refresh(ctx: typer.Context) -> int:
     """Apply the rules of tagging.yaml to everybody now, profiles first."""
     from sqlalchemy import func, select
 
-    from engine.customers import profile
+    from engine.customers.profiles import freshness
     from engine.pages.terminal import table
     from engine.store.tables import tags
 
     session = Session.of(ctx)
     with session.store.write() as connection:
-        profile.refresh(connection, session.policy, session.now())
+        freshness.refresh(connection, session.policy, session.now())
         found = connection.execute(
             select(tags.c.rule, func.count()).where(tags.c.rule.is_not(None)).group_by(tags.c.rule)
         )

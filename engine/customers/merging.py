@@ -24,10 +24,10 @@ from sqlalchemy import (
     update,
 )
 
-from engine.customers.buyers import GROUPS
+from engine.customers.importing.buyers import GROUPS
 from engine.customers.one_each import drop_other_values, keep_one_card
 from engine.customers.owners import merged_into
-from engine.customers.profile import is_fresh, keep_others_out, refresh
+from engine.customers.profiles.freshness import is_fresh, keep_others_out, refresh
 from engine.customers.wake import leave_note
 from engine.definitions.membership import Membership
 from engine.definitions.policy import Policy

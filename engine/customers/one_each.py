@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, case, delete, exists, literal, or_, select, update
 
-from engine.customers import membership_tasks
-from engine.customers.membership import UNDER_WAY, Standing, member_at
+from engine.customers.membership import steps
+from engine.customers.membership.levels import UNDER_WAY, Standing, member_at
 from engine.definitions.membership import Membership
 from engine.definitions.tagging import Tagging
 from engine.store.tables import memberships, tags
@@ -88,4 +88,4 @@ def _withdraw_others(
     }
     others = [row.id for row in under_way if row.id not in going_on.values()]
     connection.execute(update(memberships).where(m.id.in_(others)).values(state=Standing.WITHDRAWN))
-    membership_tasks.cancel_of_ended(connection, now)
+    steps.cancel_of_ended(connection, now)

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable
 
 from sqlalchemy import Connection
 
-from engine.customers.upsert import find
 from engine.store.tables import customers, merged_refs
+from engine.store.upsert import find
 
 
 def find_owners(connection: Connection, refs: Iterable[str]) -> dict[str, int]:

@@ -33,7 +33,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from engine.audience.money import at_least, at_most, worth
 from engine.audience.scope import COMPLETED, Scope
 from engine.customers.clock import shop_seconds
-from engine.customers.temporary import analyze, drop, make
 from engine.definitions.policy import Policy
 from engine.definitions.tagging import (
     AddressRule,
@@ -45,6 +44,7 @@ from engine.definitions.tagging import (
 )
 from engine.definitions.values import Duration
 from engine.store.tables import customers, order_items, orders, products, profiles, tags
+from engine.store.temporary import analyze, drop, make
 from engine.store.types import BigId, Moment
 
 _metadata = MetaData()

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, select
 from engine.audience.compiler import PEOPLE, Scope, matches
 from engine.audience.malicious import is_malicious
 from engine.customers.consent import permissions
-from engine.customers.profile import ensure_fresh
+from engine.customers.profiles.freshness import ensure_fresh
 from engine.definitions import regions
 from engine.definitions.campaign import Campaign, Care, Channel, Schedule, Step
 from engine.definitions.loader import Definitions

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, exists, not_
 
-from engine.customers.membership import Standing, has_successor
+from engine.customers.membership.levels import Standing, has_successor
 from engine.definitions.campaign import Trigger, TriggerKind
 from engine.store import anchors
 from engine.store.tables import affinities, deliveries, memberships, profiles, tags

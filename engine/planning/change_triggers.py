@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, literal, or_, select
 
 from engine.audience.people import valued
-from engine.customers.grade_history import changes
-from engine.customers.membership import HELD, rank_of
+from engine.customers.membership.levels import HELD, rank_of
+from engine.customers.profiles.grade_history import changes
 from engine.planning.due import ZONE_SLACK, Ask
 from engine.store import anchors
 from engine.store.tables import customers, events, memberships, profiles, tags

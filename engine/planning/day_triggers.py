@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import CTE, BigInteger, ColumnClause, Select, Text, column, func, text
 
-from engine.customers.membership import expiring
+from engine.customers.membership.levels import expiring
 from engine.definitions.values import Duration
 from engine.planning.due import ZONE_SLACK, Ask, number_of, whole_days, zone_of_customer
 from engine.planning.festivals import lunar_day

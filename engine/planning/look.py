@@ -11,8 +11,8 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from engine.clock import from_local
-from engine.customers.membership_evaluation import Evaluated, ensure_evaluated
-from engine.customers.profile import ensure_fresh
+from engine.customers.membership.evaluation import Evaluated, ensure_evaluated
+from engine.customers.profiles.freshness import ensure_fresh
 from engine.definitions.policy import Policy
 from engine.planning.expansion import Expanded, expand
 from engine.planning.runs import close_finished, next_start

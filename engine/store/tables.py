@@ -300,7 +300,9 @@ class Membership(_Row, table=True):
     id: int | None = _key()
     customer_id: int = _parent("customers.id")
     level: str = _text()
-    state: str = _text()  # eligible | called | carded | active | …: customers.membership.Standing
+    state: str = (
+        _text()
+    )  # eligible | called | carded | active | …: customers.membership.levels.Standing
     starts_at: datetime | None = _moment(nullable=True)
     expires_at: datetime | None = _moment(nullable=True)
     claimed_at: datetime | None = _moment(
@@ -326,7 +328,7 @@ class Profile(_Row, table=True):
     """What is computed about a customer in sets. `orders`, `amount`, first and last: completed orders of a lifetime;
     `period_*`, R, F, M, value, grade: of the grading period that ends at the last refresh; `evaluated_at`: the one that
     found anything of this different from before. `counted_to` and `counted_sum` say which orders the affinities hold:
-    the highest id among them, and their fingerprint (customers.kept); no fingerprint: nobody knows."""
+    the highest id among them, and their fingerprint (customers.profiles.kept); no fingerprint: nobody knows."""
 
     __tablename__ = "profiles"
     __table_args__ = (

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from engine.audience.compiler import PEOPLE, Scope, matches, members, select_ids
-from engine.customers.profile import refresh
+from engine.customers.profiles.freshness import refresh
 from engine.definitions.policy import Policy
 from engine.definitions.segment import EVERYONE, Condition, Group, Segment, Top, Tree
 from engine.definitions.values import Duration

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from engine.channels.base import Accepted, Envelope, Outcome, Refused
 from engine.channels.smtp import SmtpConnection
-from engine.customers.profile import refresh
+from engine.customers.profiles.freshness import refresh
 from engine.delivery import control
 from engine.delivery.dispatch import Tick
 from engine.delivery.leases import living_workers

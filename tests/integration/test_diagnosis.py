@@ -15,7 +15,7 @@ from sqlalchemy import event, insert, select, update
 
 from engine.audience.scope import COMPLETED
 from engine.clock import from_local
-from engine.customers.profile import ensure_fresh
+from engine.customers.profiles.freshness import ensure_fresh
 from engine.definitions.policy import Grading, Policy, Prices
 from engine.insight.diagnosis import Diagnosis, diagnose
 from engine.insight.diagnosis.sentences import sentences

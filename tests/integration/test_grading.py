@@ -17,7 +17,7 @@ from sqlalchemy import event, insert, select
 
 from engine.audience.malicious import class_of_customer
 from engine.clock import from_local
-from engine.customers.profile import ensure_fresh, mark_stale, refresh
+from engine.customers.profiles.freshness import ensure_fresh, mark_stale, refresh
 from engine.definitions.policy import Grading, Policy
 from engine.store.session import Store
 from engine.store.tables import customers, grade_changes, orders, profiles

@@ -16,8 +16,8 @@ from sqlalchemy import case, delete, insert, select, update
 from engine.audience.home import known_zone
 from engine.audience.liking import points, score
 from engine.clock import from_local
-from engine.customers.kept import forget_items
-from engine.customers.profile import refresh
+from engine.customers.profiles.freshness import refresh
+from engine.customers.profiles.kept import forget_items
 from engine.definitions.policy import Policy
 from engine.store.session import Store
 from engine.store.tables import (

@@ -17,10 +17,10 @@ import pytest
 from sqlalchemy import func, insert, select
 
 from engine.audience.malicious import class_of_customer
-from engine.customers import importing
 from engine.customers.consent import permissions, suppress, withdraw
-from engine.customers.importing import ImportSummary, import_file
-from engine.customers.profile import ensure_fresh
+from engine.customers.importing import files
+from engine.customers.importing.files import ImportSummary, import_file
+from engine.customers.profiles.freshness import ensure_fresh
 from engine.definitions.campaign import Channel, MessageClass
 from engine.definitions.loader import load_policy
 from engine.definitions.policy import Policy, Prices
@@ -727,7 +727,7 @@ def test_an_import_that_breaks_off_leaves_what_landed_and_profiles_that_are_due(
     peopled: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ensure_fresh(peopled.store, POLICY, NOW)
-    monkeypatch.setattr(importing, "BATCH", 10)
+    monkeypatch.setattr(files, "BATCH", 10)
     content = "id,customer_id,placed_at,amount\n" + "".join(
         f"{n},1,2026-04-01,1\n" for n in range(25)
     )
@@ -942,7 +942,7 @@ def test_a_dry_run_counts_and_leaves_nothing(shop: Shop) -> None:
 def test_progress_counts_rows_and_bytes_over_both_files(
     peopled: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importing, "BATCH", 2)
+    monkeypatch.setattr(files, "BATCH", 2)
     bought = peopled.write("o.csv", "id,customer_id,placed_at,amount\n" + "".join(f"{n},1,2026-04-01,1\n" for n in range(5)))  # fmt: skip
     items = peopled.write("i.csv", "order_id,sku\n0,a\n1,b\n")
     seen: list[tuple[int, int]] = []

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.customers.importing import ImportSummary, import_file
+from engine.customers.importing.files import ImportSummary, import_file
 from engine.definitions.mapping import ImportMapping
 from engine.errors import ImportFileError
 from engine.store.session import Store

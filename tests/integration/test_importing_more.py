@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from engine.customers import importing
+from engine.customers.importing import files
 from engine.customers.merging import merge
 from engine.definitions.tagging import Dimension, Tagging
 from engine.errors import YanshuError
@@ -194,7 +194,7 @@ def _merged(shop: Shop) -> list[dict[str, Any]]:
 def test_an_id_that_stands_twice_is_told(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, batch: int, kind: str, header: str, row: str, other: str
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(importing, "BATCH", batch)
+    monkeypatch.setattr(files, "BATCH", batch)
     (warning,) = shop.load(kind, header + row + other).warnings
     assert warning == (
         "1 rows have an id that an earlier one has: the last of them counts (for example 'x' in line 3)"

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, delete, select
 
-from engine.customers import profile
 from engine.customers.merging import merge
-from engine.customers.profile import mark_fresh, mark_stale, refresh
+from engine.customers.profiles import freshness
+from engine.customers.profiles.freshness import mark_fresh, mark_stale, refresh
 from engine.customers.push.body import read_body
 from engine.customers.push.faults import Faults
 from engine.customers.push.fields import PushKind
@@ -203,7 +203,7 @@ def test_what_is_added_up_is_what_a_count_of_everything_finds(store: Store) -> N
 def test_many_are_added_up_in_several_goes_and_most_of_a_shop_is_counted(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(profile, "_AT_ONCE", 2)
+    monkeypatch.setattr(freshness, "_AT_ONCE", 2)
     with store.write() as connection:
         shop = Shop(connection, 8)
         shop.now += timedelta(days=200)

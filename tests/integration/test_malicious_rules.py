@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from engine.audience.malicious import is_malicious
-from engine.customers.profile import refresh
+from engine.customers.profiles.freshness import refresh
 from engine.customers.reach import reach
 from engine.customers.tags import add_tag, remove_tag, tags_of
 from engine.definitions.loader import load_policy, read_files

@@ -14,12 +14,12 @@ import pytest
 from sqlalchemy import event, insert, select, update
 
 from engine.clock import from_local
-from engine.customers.claims import claim
-from engine.customers.membership import end_of, expiring, reached
-from engine.customers.membership_evaluation import Evaluated, ensure_evaluated, evaluate
-from engine.customers.membership_figures import figures, goods, listed
-from engine.customers.tasks import finish
-from engine.customers.tasks import listed as listed_tasks
+from engine.customers.membership.claims import claim
+from engine.customers.membership.evaluation import Evaluated, ensure_evaluated, evaluate
+from engine.customers.membership.figures import figures, goods, listed
+from engine.customers.membership.levels import end_of, expiring, reached
+from engine.customers.membership.tasks import finish
+from engine.customers.membership.tasks import listed as listed_tasks
 from engine.definitions.membership import Goods, Level, Membership, Threshold
 from engine.definitions.policy import Grading, Policy
 from engine.errors import YanshuError

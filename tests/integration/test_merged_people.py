@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import insert, select
 
-from engine.customers.membership_figures import figures, listed
+from engine.customers.membership.figures import figures, listed
 from engine.customers.merging import merge
-from engine.customers.profile import refresh
+from engine.customers.profiles.freshness import refresh
 from engine.store.session import Store
 from engine.store.tables import customers, profiles, tags
 from tests.integration.test_membership import (

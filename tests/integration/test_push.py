@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert, select
 
-from engine.customers.importing import import_file
+from engine.customers.importing.files import import_file
 from engine.customers.merging import merge
-from engine.customers.profile import ensure_fresh, mark_stale
+from engine.customers.profiles.freshness import ensure_fresh, mark_stale
 from engine.customers.push.body import read_body
 from engine.customers.push.faults import Faults
 from engine.customers.push.fields import PushKind

@@ -16,7 +16,7 @@ import pytest
 import structlog
 from sqlalchemy import func, select
 
-from engine.customers.profile import ensure_fresh
+from engine.customers.profiles.freshness import ensure_fresh
 from engine.customers.push.body import DEEPEST, MOST_BYTES, MOST_ITEMS, MOST_ROWS
 from engine.customers.push.faults import MOST_FAULTS
 from engine.customers.push.fields import PUSH_KINDS

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import Connection, insert, select, update
 
 from engine.audience.compiler import Scope, select_ids
-from engine.customers.importing import import_file
-from engine.customers.profile import refresh
+from engine.customers.importing.files import import_file
+from engine.customers.profiles.freshness import refresh
 from engine.customers.tags import add_tag, parse_tag
 from engine.definitions.loader import Definitions, load, load_policy, read_files
 from engine.settings import Settings

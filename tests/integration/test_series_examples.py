@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from engine.customers.consent import grant
-from engine.customers.profile import refresh
+from engine.customers.profiles.freshness import refresh
 from engine.definitions.loader import load
 from engine.store.session import Store
 from engine.store.tables import customers, deliveries, engagements

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import func, insert, select, update
 
 from engine.clock import Clock
-from engine.customers.profile import ensure_fresh
+from engine.customers.profiles.freshness import ensure_fresh
 from engine.definitions.loader import Definitions, load, read_files
 from engine.delivery.dispatch import Dispatcher
 from engine.foresight.apply import rehearse

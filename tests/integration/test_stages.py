@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import select
 
 from engine.clock import from_local
-from engine.customers.grade_history import changes
-from engine.customers.profile import ensure_fresh, refresh
+from engine.customers.profiles.freshness import ensure_fresh, refresh
+from engine.customers.profiles.grade_history import changes
 from engine.definitions.loader import check, load_policy
 from engine.definitions.policy import Grading, Policy, Stages
 from engine.definitions.values import Duration

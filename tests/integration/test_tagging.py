@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from engine.clock import from_local
-from engine.customers.profile import ensure_fresh, refresh
+from engine.customers.profiles.freshness import ensure_fresh, refresh
 from engine.customers.tags import add_tag, parse_tag, remove_tag, tags_of
 from engine.definitions.loader import load_policy
 from engine.definitions.policy import Policy

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from engine.customers.profile import refresh
+from engine.customers.profiles.freshness import refresh
 from engine.definitions.loader import read_files
 from engine.gate.candidates import load_candidates
 from engine.gate.qualification import no_longer_qualified

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import event, insert, select
 
 from engine.clock import Clock
-from engine.customers.importing import import_file
+from engine.customers.importing.files import import_file
 from engine.customers.merging import merge
 from engine.customers.tags import find_customer, remove_tag
 from engine.customers.wake import leave_note, read_note

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from engine.customers import contact_rows, customer_rows, item_rows, order_rows, suppression_rows
-from engine.customers.records import Columns
+from engine.customers.importing import (
+    contact_rows,
+    customer_rows,
+    item_rows,
+    order_rows,
+    suppression_rows,
+)
+from engine.customers.importing.records import Columns
 from engine.definitions.import_columns import BY_KIND
 from engine.definitions.loader import check
 from engine.definitions.mappings import load_mapping

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.clock import from_local
-from engine.customers import cells
-from engine.customers.lines import LONGEST_LINE, Lines
-from engine.customers.records import Columns, Record, open_records
+from engine.customers.importing import cells
+from engine.customers.importing.lines import LONGEST_LINE, Lines
+from engine.customers.importing.records import Columns, Record, open_records
 
 
 @given(st.decimals(min_value=0, max_value=10**9, places=2, allow_nan=False))

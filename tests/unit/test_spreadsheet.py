@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.customers.lines import Lines
-from engine.customers.records import ANY_COLUMNS
-from engine.customers.spreadsheet import LARGEST, SheetRecords
+from engine.customers.importing.lines import Lines
+from engine.customers.importing.records import ANY_COLUMNS
+from engine.customers.importing.spreadsheet import LARGEST, SheetRecords
 from engine.errors import ImportFileError
 from tests.integration.export_files import write_xlsx
 

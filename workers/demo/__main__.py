@@ -23,7 +23,7 @@ from sqlalchemy import Connection, and_, func, select
 
 from engine.cli import main as yanshu
 from engine.clock import parse_moment
-from engine.customers.importing import import_file
+from engine.customers.importing.files import import_file
 from engine.definitions.loader import load, read_files
 from engine.errors import YanshuError
 from engine.insight.funnel import report

@@ -14,21 +14,21 @@ from operator import attrgetter
 
 from sqlalchemy import Connection
 
-from engine.customers.item_rows import ItemRows
-from engine.customers.job import Job
-from engine.customers.kinds import rows_of
+from engine.customers.importing.item_rows import ItemRows
+from engine.customers.importing.job import Job
+from engine.customers.importing.kinds import rows_of
+from engine.customers.importing.product_rows import fill_items_of
 from engine.customers.owners import find_owners
-from engine.customers.product_rows import fill_items_of
-from engine.customers.profile import is_fresh, refresh
+from engine.customers.profiles.freshness import is_fresh, refresh
 from engine.customers.push.faults import Fault, Faults, RowFaults
 from engine.customers.push.fields import FIELDS, ITEM_FIELDS
 from engine.customers.push.rows import Push
 from engine.customers.touched import Touched
-from engine.customers.upsert import find
 from engine.customers.wake import leave_note
 from engine.definitions.policy import Policy
 from engine.store.catalog import CatalogReader
 from engine.store.tables import orders
+from engine.store.upsert import find
 
 _OF_CUSTOMER = {"customers": "id", "tags": "customer_id", "events": "customer_id"}
 """The field that says whom a row is about. Orders and products learn it from what they change."""

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.customers.importing.records import LONGEST_CELL, Columns, Record, Shape
 from engine.customers.push.body import MOST_ITEMS, Row, TooManyRowsError, as_json, name_of, type_of
 from engine.customers.push.faults import Faults, Place
 from engine.customers.push.fields import FIELDS, ITEM_FIELDS, Field, PushKind
-from engine.customers.records import LONGEST_CELL, Columns, Record, Shape
 from engine.definitions.import_columns import BY_KIND
 from engine.errors import did_you_mean
 

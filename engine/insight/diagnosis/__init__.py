@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, func, select
 
 from engine.audience.scope import COMPLETED
-from engine.customers.profile import ensure_fresh
+from engine.customers.profiles.freshness import ensure_fresh
 from engine.customers.reach import CHANNELS, CLASSES, reach
 from engine.definitions.policy import Policy
 from engine.insight.diagnosis.advice import advice

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, case, func, select
 
 from engine.audience.malicious import class_of_customer
-from engine.customers.stages import STAGES, stage
+from engine.customers.profiles.stages import STAGES, stage
 from engine.definitions.policy import Policy
 from engine.insight.diagnosis.figures import GradeFigures, People, RfmCell, share
 from engine.store.tables import customers, profiles

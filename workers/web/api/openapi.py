@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from engine.customers.cells import LONGEST_ID
+from engine.customers.importing.cells import LONGEST_ID
 from engine.customers.push.body import MOST_BYTES, MOST_ITEMS, MOST_ROWS
 from engine.customers.push.fields import FIELDS, INDEXED, ITEM_FIELDS, PUSH_KINDS, Field, PushKind
 from workers.web.api.problems import MEDIA_TYPE, PREFIX, PROBLEMS
