@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, delete, insert, select
 
 from engine.customers.merging import merge
 from engine.customers.profiles import freshness
@@ -25,6 +25,7 @@ from engine.definitions.loader import load_policy
 from engine.store.migrate import upgrade
 from engine.store.session import Store
 from engine.store.tables import affinities, customers, profiles
+from engine.store.temporary import lighter
 from tests.integration.test_habits import click
 from tests.integration.test_push import waits_for_a_lock
 from tests.shop import ADDRESS_KEY
@@ -277,6 +278,61 @@ def test_who_counts_one_customer_waits_for_who_counts_everybody(postgresql_url: 
     with store.write() as connection:
         shop.connection = connection
         assert shop.what_is_known() == shop.what_is_found()
+    store.close()
+
+
+def test_a_merge_waits_for_who_counts_the_one_that_goes(postgresql_url: str) -> None:
+    """(On SQLite there is one writer at a time.) Else what is counted then would be left behind, and be nobody's."""
+    store = Store(postgresql_url)
+    with store.write() as connection:
+        shop = Shop(connection, 9)
+        mark_stale(connection)  # what is pushed waits for the refresh of everybody
+        shop.push("orders", {"id": "oA", "customer_id": "p0", "placed_at": START.isoformat(), "amount": 1, "items": [{"category": "tea"}]})  # fmt: skip
+        person = shop.ids()["p0"]
+
+    def other() -> None:
+        with store.write() as connection:
+            merge(connection, "p0", "p1", policy=POLICY, membership=None, now=START, by="test")
+
+    waiting = threading.Thread(target=other)
+    with store.write() as connection:
+        refresh(connection, POLICY, START, [person])
+        waiting.start()
+        while not waits_for_a_lock(store):
+            assert waiting.is_alive()
+    waiting.join()
+    with store.write() as connection:
+        nobodys = select(affinities.c.name).where(
+            affinities.c.customer_id.not_in(select(customers.c.id))
+        )
+        assert connection.execute(nobodys).all() == []
+    store.close()
+
+
+def test_a_first_count_of_many_makes_the_indexes_anew(postgresql_url: str) -> None:
+    """(SQLite fills a table with its indexes.) And one of a shop that has affinities leaves them as they are."""
+    store = Store(postgresql_url)
+    row = {"kind": "category", "name": "tea", "orders": 1, "quantity": 1, "amount": 1, "clicks": 0}
+    coming = Table("coming", MetaData(), Column("id", Integer), prefixes=["TEMPORARY"])
+    found = []
+    with store.write() as connection:
+
+        def look() -> None:
+            named = "SELECT indexdef FROM pg_indexes WHERE tablename = 'affinities'"
+            found.append(set(connection.exec_driver_sql(named).scalars()))
+
+        look()
+        connection.exec_driver_sql(
+            "CREATE TEMPORARY TABLE coming AS SELECT generate_series(1, 60000) AS id"
+        )
+        for customer in (1, 2):
+            with lighter(connection, affinities, coming):
+                look()
+                connection.execute(insert(affinities).values(customer_id=customer, **row))
+            look()
+    before, at_first, after_it, again, in_the_end = found
+    assert before == after_it == again == in_the_end
+    assert len(before) == 4 and len(at_first) == 1
     store.close()
 
 
