@@ -287,12 +287,14 @@ def test_a_merge_waits_for_who_counts_the_one_that_goes(postgresql_url: str) -> 
     with store.write() as connection:
         shop = Shop(connection, 9)
         mark_stale(connection)  # what is pushed waits for the refresh of everybody
-        shop.push("orders", {"id": "oA", "customer_id": "p0", "placed_at": START.isoformat(), "amount": 1, "items": [{"category": "tea"}]})  # fmt: skip
-        person = shop.ids()["p0"]
+        shop.push("customers", {"id": "new"})
+        shop.people.append("new")
+        shop.push("orders", {"id": "oA", "customer_id": "new", "placed_at": START.isoformat(), "amount": 1, "items": [{"category": "tea"}]})  # fmt: skip
+        person = shop.ids()["new"]
 
     def other() -> None:
         with store.write() as connection:
-            merge(connection, "p0", "p1", policy=POLICY, membership=None, now=START, by="test")
+            merge(connection, "new", "p1", policy=POLICY, membership=None, now=START, by="test")
 
     waiting = threading.Thread(target=other)
     with store.write() as connection:
