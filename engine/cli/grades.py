@@ -8,12 +8,13 @@ from typing import Any
 
 from sqlalchemy import select
 
+from engine.audience.malicious import class_of_customer
 from engine.cli.context import Session
 from engine.customers.profiles.freshness import refresh
 from engine.pages.terminal import table
 from engine.store.tables import customers, profiles
 
-_SCORES = ("r", "f", "m", "value", "grade", "class")
+_SCORES = ("r", "f", "m", "value", "grade")
 
 
 def evaluate(session: Session) -> list[dict[str, Any]]:
@@ -21,7 +22,11 @@ def evaluate(session: Session) -> list[dict[str, Any]]:
     with session.store.write() as connection:
         refresh(connection, session.policy, session.now())
     query = (
-        select(customers.c.ref.label("customer_id"), *(profiles.c[name] for name in _SCORES))
+        select(
+            customers.c.ref.label("customer_id"),
+            *(profiles.c[name] for name in _SCORES),
+            class_of_customer().label("class"),
+        )
         .join(profiles, profiles.c.customer_id == customers.c.id)
         .order_by(customers.c.ref)
     )

@@ -50,6 +50,8 @@ def test_a_malicious_customer_is_passed_over_and_told_of(
         project.add_customers(3)
         mark(project)
         assert "1 malicious" in project.yanshu("plan", "--now", NOW).stdout
+        graded = project.json("grade", "--now", NOW)["customers"]
+        assert [row["class"] == "malicious" for row in graded] == [False, True, False]
         project.yanshu("apply", "--yes", "--now", NOW)
         project.yanshu("up", "--until-idle", "--now", NOW)
         assert project.states() == {"sent": 2, "skipped": 1}
