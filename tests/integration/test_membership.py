@@ -398,6 +398,19 @@ def test_an_order_on_the_last_day_still_renews_one_after_the_end_does_not(store:
     ]  # fmt: skip
 
 
+def test_a_card_that_is_deserved_year_after_year_holds_on_though_nobody_looked(
+    store: Store,
+) -> None:
+    member(store, day("2027-03-10", 12))
+    for year in ("2027", "2028"):
+        vip(store, "c", year)
+    assert run(store, day("2029-06-01")) == Evaluated(renewed=2)
+    assert [state for _, _, state in states(store)] == ["renewed", "renewed", "active"]
+    # Nobody bought in 2029: over at its own end, and the card before it stays what it was.
+    assert run(store, day("2033-01-01")) == Evaluated(lapsed=1)
+    assert [state for _, _, state in states(store)] == ["renewed", "renewed", "lapsed"]
+
+
 def test_who_meets_only_a_lower_level_keeps_that_one(store: Store) -> None:
     vip(store, "c")
     run(store, YEARLY, BOTH)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -19,6 +18,7 @@ from sqlalchemy import (
     case,
     delete,
     exists,
+    func,
     insert,
     literal,
     or_,
@@ -165,26 +165,28 @@ def _settle_ends(
 ) -> tuple[int, int]:
     """Renew what ends within `renew` and deserves it; end what is over. Returns how many renewed, how many lapsed.
 
-    After a long silence a renewed card may be over as well: so it goes on until none is left.
+    One end after the other: after a long silence a renewed card may be over as well, and is asked for at its own end.
     """
-    renewed = lapsed = 0
+    renewed, until = 0, now + membership.renew.delta
     _reached.create(connection)
-    while True:
-        for end in _ends(connection, now + membership.renew.delta):
-            renewed += _renew(connection, membership, policy, end, now)
-        lapsed += _end(connection, now)
-        if not any(end <= now for end in _ends(connection, now)):
-            break
+    end = _first_end(connection, until)
+    while end is not None:
+        renewed += _renew(connection, membership, policy, end, now)
+        end = _first_end(connection, until, after=end)
     _reached.drop(connection)
-    return renewed, lapsed
+    return renewed, _end(connection, now)
 
 
-def _ends(connection: Connection, until: datetime) -> Sequence[datetime]:
-    """When cards end, up to `until`: days, so there are few."""
-    ends = select(m.expires_at).where(
+def _first_end(
+    connection: Connection, until: datetime, after: datetime | None = None
+) -> datetime | None:
+    """When the next cards end, up to `until`: as a day begins, so there are few such moments."""
+    ends = select(func.min(m.expires_at)).where(
         m.state == Standing.ACTIVE, m.expires_at <= literal(until, Moment())
     )
-    return connection.execute(ends.distinct().order_by(m.expires_at)).scalars().all()
+    if after is not None:
+        ends = ends.where(m.expires_at > literal(after, Moment()))
+    return connection.execute(ends).scalar()
 
 
 def _renew(
