@@ -13,6 +13,8 @@ from engine.errors import UsageError, did_you_mean
 OFFSET_VARIABLE = "YANSHU_CLOCK_OFFSET"
 """Seconds by which a process's clock is ahead; how `up --now` reaches the processes that it starts."""
 
+_FIRST_YEAR, _LAST_YEAR = 1900, 2199  # as of imports: periods before and after it are dates still
+
 
 @dataclass(frozen=True, slots=True)
 class Clock:
@@ -50,6 +52,8 @@ def parse_moment(text: str, zone: str) -> datetime:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
         raise UsageError(f"{text!r} is not a date or time; write 2026-11-09T10:00+08:00") from None
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise UsageError(f"{text!r} is not of the years {_FIRST_YEAR} to {_LAST_YEAR}")
     if moment.tzinfo is None:
         return from_local(moment, zone)
     return moment.astimezone(UTC)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SECTION = "People"
 _STATES = Literal["eligible", "called", "carded", "active", "renewed", "lapsed", "declined", "withdrawn", "replaced", "all"]  # fmt: skip
+_LAST_ID = 2**63 - 1  # that a database can be asked for
 
 
 def register(app: typer.Typer) -> None:
@@ -233,7 +234,9 @@ def tasks_list(
 
 def done(
     ctx: typer.Context,
-    numbers: Annotated[list[int], typer.Argument(metavar="TASK...", help="Their ids.")],
+    numbers: Annotated[
+        list[int], typer.Argument(metavar="TASK...", min=1, max=_LAST_ID, help="Their ids.")
+    ],
     outcome: Annotated[
         Literal["done", "declined"],
         typer.Option("--outcome", help="declined: the customer does not want it."),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, select, true
@@ -101,7 +102,7 @@ def _definition(connection: Connection, name: str, kind: str | None = None) -> T
 
 def _row(connection: Connection, kind: str, value: str) -> Target:
     if kind == "run":
-        number = int(value) if value.isdigit() else -1
+        number = int(value) if re.fullmatch(r"[0-9]{1,18}", value) else -1
         if connection.execute(select(runs.c.id).where(runs.c.id == number)).first() is None:
             raise UsageError(f"there is no run {value!r}; `yanshu status` lists them")
         return Target("run", str(number), f"run:{number}")

@@ -461,6 +461,19 @@ def test_what_is_no_domain_cannot_be_paused(shop: Path, name: str) -> None:
     assert answer("status", cwd=shop)["pauses"] == []
 
 
+@pytest.mark.parametrize("number", ["9" * 20, "²", "-1"])
+def test_a_number_that_nothing_has_is_told(shop: Path, number: str) -> None:
+    told = yanshu("cancel", f"run:{number}", cwd=shop, check=64).stderr
+    assert f"there is no run {number!r}; `yanshu status` lists them" in told
+    assert "TASK" in yanshu("tasks", "done", "--", number, cwd=shop, check=64).stderr
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01", "9999-12-31T23:59-10:00"])
+def test_a_moment_beyond_the_calendar_is_told(shop: Path, moment: str) -> None:
+    told = yanshu("grade", "--now", moment, cwd=shop, check=64).stderr
+    assert f"{moment!r} is not of the years 1900 to 2199" in told
+
+
 def test_up_without_a_mail_server_says_what_to_set(shop: Path) -> None:
     for mode in ((), ("--until-idle",)):
         done = yanshu("up", *mode, cwd=shop, check=1, environment={"YANSHU_SMTP__HOST": ""})
