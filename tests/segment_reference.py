@@ -258,6 +258,7 @@ def tagged(arguments: Mapping[str, Any], person: Person) -> bool:
     ages = [(name, arguments[name]) for name in ("within", "older_than") if name in arguments]
     return any(
         tag["dimension"] == arguments["dimension"]
+        and tag["tagged_at"] <= NOW
         and (values is None or tag["value"] in values)
         and all(compare(tag["tagged_at"], *age) for age in ages)
         for tag in person.tags

@@ -78,6 +78,7 @@ def tag(arguments: Arguments, scope: Scope) -> Predicate:
     """A tag of this dimension, with one of these values where any is named."""
     mine = tags.alias()
     where = [mine.c.customer_id == customers.c.id, mine.c.dimension == arguments["dimension"]]
+    where.append(mine.c.tagged_at <= scope.now)
     if "value" in arguments:
         where.append(mine.c.value == arguments["value"])
     if "in" in arguments:

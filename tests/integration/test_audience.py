@@ -20,7 +20,8 @@ from engine.definitions.segment import EVERYONE, Condition, Group, Segment, Top,
 from engine.definitions.values import Duration
 from engine.errors import Position
 from engine.store.session import Store
-from engine.store.tables import customers, orders, profiles
+from engine.store.tables import customers, orders, profiles, tags
+from tests.shop import add_customer
 
 ZONE = "Asia/Shanghai"
 POLICY = Policy(timezone=ZONE, unknown_consent={})
@@ -288,6 +289,16 @@ def test_a_window_longer_than_history_is_no_error(store: Store) -> None:
     ages = Duration(999_999, "d")
     assert ids(store, leaf("orders", gte=1, within=ages)) == ids(store, leaf("orders", gte=1))
     assert ids(store, leaf("joined_at", older_than=ages)) == set()
+
+
+def test_a_tag_of_tomorrow_is_not_there_yet(store: Store) -> None:
+    with store.write() as connection:
+        for ref, at in (("1", NOW), ("2", NOW + timedelta(days=1))):
+            tag = {"dimension": "temper", "value": "picky", "tagged_at": at}
+            key = add_customer(connection, ref)
+            connection.execute(insert(tags).values(customer_id=key, **tag))
+    assert len(ids(store, leaf("tag", dimension="temper", value="picky"))) == 1
+    assert len(ids(store, leaf("tag", dimension="temper", within=Duration(1, "d")))) == 1
 
 
 def test_values_are_bound_and_never_read_as_sql(store: Store) -> None:
