@@ -282,12 +282,14 @@ def attribute(arguments: Mapping[str, Any], person: Person) -> bool:
 
 
 def valued(value: Any, arguments: Mapping[str, Any]) -> bool:
+    text: str | None
+    number: Decimal | None
     if isinstance(value, bool):
         text, number = str(value).lower(), None
     elif isinstance(value, (str, int, float)):
-        text = str(value)
-        numeric = re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text) and len(text) <= 16
-        number = Decimal(text) if numeric else None
+        text = str(value) or None
+        numeric = re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", str(value)) and len(str(value)) <= 16
+        number = Decimal(str(value)) if numeric else None
     else:
         text, number = None, None
 

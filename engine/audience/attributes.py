@@ -1,6 +1,6 @@
 """Attributes in SQL: a value of a customer's JSON as text or as a number, the same on both databases.
 
-A list, a map or null is no value. A text counts as a number where it is written as one: digits, a minus before them, a
+A list, a map or null is no value, nor is a blank text, as a blank cell of an import leaves it. A text counts as a number where it is written as one: digits, a minus before them, a
 point within them, at most 16 characters; both databases turn those into the same double.
 """
 
@@ -37,9 +37,7 @@ def number_at(column: ColumnElement[Any], name: str) -> ColumnElement[float]:
 
 # json_each rather than a path: SQLite before 3.45 does not find a name that was stored with \\u escapes by a path.
 _SQLITE = '(SELECT {value} FROM json_each({column}) WHERE "key" = {name} LIMIT 1)'
-_SQLITE_TEXT = (
-    "CASE type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE CAST(atom AS TEXT) END"
-)
+_SQLITE_TEXT = "CASE type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE nullif(CAST(atom AS TEXT), '') END"
 _BODY = "ltrim(CAST(atom AS TEXT), '-')"
 _SQLITE_NUMBER = (
     "CASE WHEN type NOT IN ('true', 'false') AND length(CAST(atom AS TEXT)) <= 16"
@@ -65,7 +63,8 @@ def _number_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
 def _text_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
     column, name = _parts(element, compiler, kw)
     kinds = "('string', 'number', 'boolean')"
-    return f"CASE WHEN jsonb_typeof({column} -> {name}) IN {kinds} THEN {column} ->> {name} END"
+    value = f"nullif({column} ->> {name}, '')"
+    return f"CASE WHEN jsonb_typeof({column} -> {name}) IN {kinds} THEN {value} END"
 
 
 @compiles(_number_at, "postgresql")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,11 +15,14 @@ import pytest
 from sqlalchemy import insert, select
 
 from engine.audience.compiler import PEOPLE, Scope, matches, members, select_ids
+from engine.customers.importing.files import import_file
 from engine.customers.profiles.freshness import refresh
+from engine.definitions.loader import load_policy
 from engine.definitions.policy import Policy
 from engine.definitions.segment import EVERYONE, Condition, Group, Segment, Top, Tree
 from engine.definitions.values import Duration
 from engine.errors import Position
+from engine.settings import Settings
 from engine.store.session import Store
 from engine.store.tables import customers, orders, profiles, tags
 from tests.shop import add_customer
@@ -289,6 +293,16 @@ def test_a_window_longer_than_history_is_no_error(store: Store) -> None:
     ages = Duration(999_999, "d")
     assert ids(store, leaf("orders", gte=1, within=ages)) == ids(store, leaf("orders", gte=1))
     assert ids(store, leaf("joined_at", older_than=ages)) == set()
+
+
+def test_a_blank_cell_of_an_import_is_no_known_attribute(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "customers.csv"
+    file.write_text("id,skin\n1,dry\n2,\n", encoding="utf-8")
+    settings = Settings(project=tmp_path, address_key="key")
+    import_file(store, "customers", file, settings=settings, policy=load_policy({}), now=NOW)
+    answers = [ids(store, leaf("attribute", name="skin", known=known)) for known in (True, False)]
+    assert [len(answer) for answer in answers] == [1, 1]
+    assert ids(store, leaf("attribute", name="skin", not_in=("dry",))) == answers[1]
 
 
 def test_a_tag_of_tomorrow_is_not_there_yet(store: Store) -> None:
