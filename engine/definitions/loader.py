@@ -154,8 +154,11 @@ def _check(
     _check_names(paths, report)
     _check_references(parts, paths, report)
     check_mappings(files, report)
+    trees = (*parts.trees(), *(segment.tree for segment in parts.segments.values()))
+    if membership is not None:
+        with report.bounded() as found:
+            references.check_levels(trees, membership, found)
     if policy is not None:
-        trees = (*parts.trees(), *(segment.tree for segment in parts.segments.values()))
         with report.bounded() as found:
             references.check_grades(trees, policy, found)
         with report.bounded() as found:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.definitions.campaign import Campaign, Care
+from engine.definitions.membership import Membership
 from engine.definitions.policy import Policy
 from engine.definitions.report import Report
 from engine.definitions.segment import Condition, Segment, Tree
@@ -67,6 +68,16 @@ def check_grades(trees: Iterable[Tree], policy: Policy, report: Report) -> None:
             for name in _named(condition):
                 if name is not None and name not in known:
                     report.unknown(condition.position, "grade", name, known, "unknown-grade")
+
+
+def check_levels(trees: Iterable[Tree], membership: Membership, report: Report) -> None:
+    """Every level that is asked for must be one of membership.yaml."""
+    known = [level.name for level in membership.levels]
+    for condition in (one for tree in trees for one in conditions_of(tree)):
+        if condition.name == "membership":
+            for name in condition.arguments.get("level", ()):
+                if name not in known:
+                    report.unknown(condition.position, "level", name, known, "unknown-level")
 
 
 def check_tags(trees: Iterable[Tree], policy: Policy, report: Report) -> None:

@@ -204,6 +204,17 @@ def test_grades_are_those_of_the_policy() -> None:
     )
 
 
+def test_levels_are_those_of_the_membership() -> None:
+    files = {
+        "membership.yaml": "levels: [{name: Gold, threshold: {orders: 3}}]\n",
+        "segments/who.yaml": "kind: segment\nall: [{membership: {level: [Gold, Glod]}}]\n",
+    }
+    _, (problem,) = check(files)
+    assert str(problem).startswith(
+        "segments/who.yaml:2:8: unknown level 'Glod'; did you mean 'Gold'?"
+    )
+
+
 @pytest.mark.parametrize(
     ("asked", "problem"),
     [
