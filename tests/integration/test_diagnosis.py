@@ -367,3 +367,16 @@ def test_orders_in_another_currency_count_as_orders_and_add_nothing_to_amounts(
     assert "orders in other currencies (USD 2) count as orders only" in plain(said)
     dollars = diagnose(store, replace(POLICY, prices=Prices(currency="USD")), NOW)
     assert (dollars.revenue.amount, dollars.other_currencies) == (570_000, {"CNY": 1})
+
+
+def test_a_shop_that_took_no_money_yet_is_told_of_in_whole_sentences(store: Store) -> None:
+    """One order of amount 0, at ten in the morning."""
+    with store.write() as connection:
+        customer = add_customer(connection, "1")
+        add_order(connection, customer, "1", NOW.replace(hour=2, minute=5), amount=0)
+    said = sentences(diagnose(store, POLICY, NOW), words("en"))
+    assert plain(said["grades"]).startswith(
+        "B: 100% of the 1 graded customers, and – of the revenue"
+    )
+    assert plain(said["rfm"]).endswith("and bring – of the revenue.")
+    assert "most orders come at 10:00: 100% of them" in plain(said["hours"])

@@ -123,7 +123,7 @@ def _grades(found: Diagnosis, t: Words) -> str:
     best: list[GradeFigures] = []
     for one in graded:
         best.append(one)
-        if sum(each.amount for each in best) * 2 >= who.period_amount:
+        if sum(each.amount for each in best) * 2 > who.period_amount:
             break
     return t["say_grades"].format(
         graded=number(people),
@@ -141,7 +141,7 @@ def _rfm(found: Diagnosis, t: Words) -> str:
         months=who.recency_months[1],
         orders=who.frequency[1],
         share=percent(sum(cell.share for cell in best)),
-        amount_share=percent(sum(cell.amount_share or 0 for cell in best)),
+        amount_share=percent(share(sum(cell.amount for cell in best), who.period_amount)),
     )
 
 
@@ -228,7 +228,8 @@ def _hours(found: Hours, t: Words) -> str:
     week = found.orders
     day, hour = max(product(range(7), range(24)), key=lambda at: week[at[0]][at[1]])
     by_hour = [sum(row[each] for row in week) for each in range(24)]
-    best = sorted(sorted(range(24), key=lambda each: -by_hour[each])[:3])
+    most = sorted(range(24), key=lambda each: -by_hour[each])[:3]
+    best = sorted(each for each in most if by_hour[each])
     said = t["say_hours"].format(
         weekday=t["weekdays"].split()[day],
         hour=hour,
