@@ -25,6 +25,7 @@ from engine.store.session import Store
 from engine.store.tables import (
     consents,
     customers,
+    grade_changes,
     order_items,
     orders,
     products,
@@ -204,7 +205,7 @@ def test_regions_come_from_the_profile_and_else_from_the_customer(store: Store) 
         ):
             one = add_customer(connection, str(number), province=province, city=city)
             add_order(connection, one, str(number), now - timedelta(days=number + 1), amount=100)
-    diagnose(store, POLICY, now)
+    ensure_fresh(store, POLICY, now)
     with store.write() as connection:
         chosen = select(customers.c.id).where(customers.c.ref == "3").scalar_subquery()
         connection.execute(
@@ -310,7 +311,7 @@ def test_stages_follow_the_number_of_orders_where_the_profile_has_none(store: St
             wanted[name[min(orders_of, 5)]] += 1
         asleep = add_customer(connection, "asleep")
         add_order(connection, asleep, "old", NOW - timedelta(days=181))
-    diagnose(store, POLICY, NOW)
+    ensure_fresh(store, POLICY, NOW)
     with store.write() as connection:
         connection.execute(update(profiles).values(stage=None))
     assert dict(diagnose(store, POLICY, NOW).people.stages) == {**wanted, "dormant": 1}
@@ -380,3 +381,21 @@ def test_a_shop_that_took_no_money_yet_is_told_of_in_whole_sentences(store: Stor
     )
     assert plain(said["rfm"]).endswith("and bring – of the revenue.")
     assert "most orders come at 10:00: 100% of them" in plain(said["hours"])
+
+
+@pytest.mark.parametrize(
+    ("policy", "at"),
+    [(POLICY, NOW - timedelta(days=300)), (POLICY, NOW + timedelta(days=300)),
+     (replace(POLICY, grading=Grading(monetary="total")), NOW)],
+)  # fmt: skip
+def test_a_question_about_another_day_or_other_grades_is_no_change_of_anybodys_grade(
+    store: Store, policy: Policy, at: datetime
+) -> None:
+    """Else the shop's next look would find that they all changed back, and write to whoever fell."""
+    lay_down(store, [("a", date(1997, 8, number), 60_000) for number in (1, 2, 3, 4)])
+    ensure_fresh(store, POLICY, NOW)
+    grades = [{one.grade: one.customers for one in diagnose(store, *asked).people.grades} for asked in ((POLICY, NOW), (policy, at))]  # fmt: skip
+    assert grades[0] != grades[1]
+    assert not ensure_fresh(store, POLICY, NOW)
+    with store.read() as connection:
+        assert connection.execute(select(grade_changes)).all() == []
