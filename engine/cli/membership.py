@@ -8,7 +8,7 @@ import typer
 
 from engine.cli.context import Session
 from engine.cli.frame import family, verb
-from engine.errors import EXIT_FINE, YanshuError
+from engine.errors import EXIT_FINE, UsageError, YanshuError
 
 if TYPE_CHECKING:
     from engine.customers.membership.figures import LevelFigures
@@ -141,6 +141,8 @@ def stats(
         if against is not None
         else start_of(months_back(local_day(now, policy), 12), policy)
     )
+    if before > now:
+        raise UsageError(f"--against {against} is still to come: growth is since an earlier moment")
     with session.store.read() as connection:
         found = figures(connection, levels, policy, now, before)
     session.answer(

@@ -97,6 +97,12 @@ def test_the_daemon_evaluates_on_the_shops_day_from_the_database_alone(shop: Sho
     assert len(shop.json("tasks", "list")["tasks"]) == 1
 
 
+def test_growth_is_since_an_earlier_moment(shop: Shop) -> None:
+    shop.run("apply", "--yes")
+    told = shop.run("membership", "stats", "--against", "2062-01-01", check=64).stderr
+    assert "--against 2062-01-01 is still to come" in told
+
+
 def test_what_makes_no_sense_is_told(shop: Shop) -> None:
     (shop.root / "membership.yaml").write_text(
         "levels:\n  - {name: A, threshold: {amount: 5}}\n  - {name: B, threshold: {amount: 5}}\n"
