@@ -139,6 +139,11 @@ class Session:
         return self.clock.now()
 
     @property
+    def is_now(self) -> bool:
+        """Whether that is the moment itself, and none that the command line names."""
+        return self.common.now is None
+
+    @property
     def by(self) -> str:
         """Who gives the order, for the audit: user@machine."""
         import getpass

@@ -39,6 +39,7 @@ def merge(
     """Make A part of B: orders, tags, messages and events move; A's id goes on meaning that person."""
     from engine.customers.merging import check_merge
     from engine.customers.merging import merge as merge_records
+    from engine.customers.profiles.freshness import counts_by
     from engine.store.catalog import CatalogReader
 
     session = Session.of(ctx)
@@ -51,7 +52,7 @@ def merge(
             connection,
             gone,
             into,
-            policy=session.policy,
+            policy=counts_by(connection, session.policy),
             membership=membership,
             now=session.now(),
             by=session.by,

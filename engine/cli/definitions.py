@@ -128,8 +128,9 @@ def _make_plan(session: Session, days: int | None) -> Plan:
     span = horizon(definitions.policy) if days is None else timedelta(days=days)
     with progress(session, f"{span.days} days") as told:
         return make_plan(
-            session.store, definitions, session.settings, now, span=span or None, on_progress=told
-        )
+            session.store, definitions, session.settings, now,
+            span=span or None, on_progress=told, keeps=session.is_now,
+        )  # fmt: skip
 
 
 def apply(

@@ -23,7 +23,7 @@ _COLUMNS = 8
 
 def figures(session: Session) -> Diagnosis:
     """The diagnosis of this project's shop, as of now, by the policy in the files."""
-    return diagnose(session.store, session.policy, session.now())
+    return diagnose(session.store, session.policy, session.now(), keeps=session.is_now)
 
 
 def as_json(found: Diagnosis) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from engine.audience.malicious import class_of_customer
 from engine.cli.context import Session
-from engine.customers.profiles.freshness import refresh
+from engine.customers.profiles.freshness import looking
 from engine.pages.terminal import table
 from engine.store.tables import customers, profiles
 
@@ -18,9 +18,7 @@ _SCORES = ("r", "f", "m", "value", "grade")
 
 
 def evaluate(session: Session) -> list[dict[str, Any]]:
-    """Refresh every profile; `[{customer_id, r, f, m, value, grade, class}]` by the shop's id, None where not graded."""
-    with session.store.write() as connection:
-        refresh(connection, session.policy, session.now())
+    """`[{customer_id, r, f, m, value, grade, class}]` by the shop's id, None where not graded."""
     query = (
         select(
             customers.c.ref.label("customer_id"),
@@ -30,7 +28,7 @@ def evaluate(session: Session) -> list[dict[str, Any]]:
         .join(profiles, profiles.c.customer_id == customers.c.id)
         .order_by(customers.c.ref)
     )
-    with session.store.read() as connection:
+    with looking(session.store, session.policy, session.now(), keeps=session.is_now) as connection:
         return [row._asdict() for row in connection.execute(query)]
 
 

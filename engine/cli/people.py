@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +15,8 @@ from engine.cli.frame import family, verb
 from engine.errors import EXIT_ERROR, EXIT_FINE, YanshuError, did_you_mean
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from engine.audience.compiler import Scope
     from engine.definitions.segment import Segment
 
@@ -99,8 +103,7 @@ def count(ctx: typer.Context, name: Name) -> int:
     from engine.audience.compiler import select_ids
 
     session = Session.of(ctx)
-    segment, scope = _segment(session, name)
-    with session.store.read() as connection:
+    with _looking(session, name) as (connection, segment, scope):
         chosen = select_ids(segment.tree, scope).subquery()
         found = connection.execute(select(func.count()).select_from(chosen)).scalar_one()
     session.answer({"segment": name, "count": found}, lambda: str(found))
@@ -116,14 +119,13 @@ def list_(ctx: typer.Context, name: Name) -> int:
     from engine.store.tables import customers
 
     session = Session.of(ctx)
-    segment, scope = _segment(session, name)
     shown = ("name", "email", "phone", "city")
-    query = (
-        select(customers.c.ref.label("customer_id"), *(customers.c[column] for column in shown))
-        .where(customers.c.id.in_(select_ids(segment.tree, scope)))
-        .order_by(customers.c.ref)
-    )
-    with session.store.read() as connection:
+    with _looking(session, name) as (connection, segment, scope):
+        query = (
+            select(customers.c.ref.label("customer_id"), *(customers.c[column] for column in shown))
+            .where(customers.c.id.in_(select_ids(segment.tree, scope)))
+            .order_by(customers.c.ref)
+        )
         rows = [row._asdict() for row in connection.execute(query)]
     session.answer(
         {"segment": name, "count": len(rows), "customers": rows},
@@ -157,33 +159,40 @@ def explain(
     from engine.cli.segments import answers_as_text, as_text, ask_nodes, count_nodes
 
     session = Session.of(ctx)
-    segment, scope = _segment(session, name)
     if customer is not None:
-        with session.store.read() as connection:
+        with _looking(session, name) as (connection, segment, scope):
             answer = ask_nodes(connection, segment.tree, scope, customer)
         said = {"segment": name, "customer": customer, "holds": answer.holds}
         session.answer({**said, "tree": answer.as_json()}, lambda: answers_as_text(answer))
         return EXIT_FINE
-    with session.store.read() as connection:
+    with _looking(session, name) as (connection, segment, scope):
         root = count_nodes(connection, segment.tree, scope)
     session.answer({"segment": name, "tree": root.as_json()}, lambda: as_text(root))
     return EXIT_FINE
 
 
-def _segment(session: Session, name: str) -> tuple[Segment, Scope]:
-    """The segment of the files and what it is asked against; profiles are brought up to date first."""
-    from engine.audience.compiler import Scope
-    from engine.customers.profiles.freshness import ensure_fresh
+@contextmanager
+def _looking(session: Session, name: str) -> Iterator[tuple[Connection, Segment, Scope]]:
+    """The segment, and a connection to ask it on, in which profiles are up to date."""
+    from engine.customers.profiles.freshness import looking
     from engine.store.zones import ensure_zones
+
+    segment, scope = _segment(session, name)
+    with session.store.write() as connection:
+        ensure_zones(connection, [scope.timezone])
+    with looking(session.store, scope.policy, scope.now, keeps=session.is_now) as connection:
+        yield connection, segment, scope
+
+
+def _segment(session: Session, name: str) -> tuple[Segment, Scope]:
+    """The segment of the files, and what it is asked against."""
+    from engine.audience.compiler import Scope
 
     definitions, now = session.definitions, session.now()
     known = definitions.segments
     if name not in known:
         raise YanshuError(f"no segment {name!r}{did_you_mean(name, known)}")
     policy = definitions.policy
-    ensure_fresh(session.store, policy, now)
-    with session.store.write() as connection:
-        ensure_zones(connection, [policy.timezone])
     return known[name], Scope(now=now, timezone=policy.timezone, policy=policy, segments=known)
 
 

@@ -116,7 +116,8 @@ def refresh(ctx: typer.Context) -> int:
 
     session = Session.of(ctx)
     with session.store.write() as connection:
-        freshness.refresh(connection, session.policy, session.now())
+        policy = freshness.counts_by(connection, session.policy)
+        freshness.refresh(connection, policy, session.now())
         found = connection.execute(
             select(tags.c.rule, func.count()).where(tags.c.rule.is_not(None)).group_by(tags.c.rule)
         )
@@ -124,8 +125,10 @@ def refresh(ctx: typer.Context) -> int:
     rows = [
         {"rule": rule.name, "tag": f"{rule.dimension}={rule.value}",
          "customers": counted.get(rule.name, 0)}
-        for rule in session.policy.tagging.rules
+        for rule in policy.tagging.rules
     ]  # fmt: skip
+    if policy.tagging != session.policy.tagging:
+        session.note("these rules are in force; tagging.yaml has others: `yanshu apply`")
     session.answer(
         {"rules": rows},
         lambda: table(

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, select
 from engine.audience.compiler import PEOPLE, Scope, matches
 from engine.audience.malicious import is_malicious
 from engine.customers.consent import permissions
-from engine.customers.profiles.freshness import ensure_fresh
+from engine.customers.profiles.freshness import looking
 from engine.definitions import regions
 from engine.definitions.campaign import Campaign, Care, Channel, Schedule, Step
 from engine.definitions.loader import Definitions
@@ -119,12 +119,14 @@ def make_plan(
     *,
     span: timedelta | None = None,
     on_progress: Progress | None = None,
+    keeps: bool = True,
 ) -> Plan:
     """What would happen; with `span`, after every cap too, played through in a copy of the shop for so long.
 
-    Raises DefinitionsError for templates that do not hold; writes nothing but profiles and zones.
+    Raises DefinitionsError for templates that do not hold. Writes nothing but zones and, if it `keeps` them, since `now`
+    is now, the profiles of the day by the rules in force.
     """
-    plan = _look_around(store, definitions, settings, now)
+    plan = _look_around(store, definitions, settings, now, keeps=keeps)
     if span is None:
         return plan
     with lived_through(store, definitions, settings, now, span, on_progress) as lived:
@@ -147,13 +149,14 @@ def _with_future(
     return replace(plan, sendings=sendings, future=future)
 
 
-def _look_around(store: Store, definitions: Definitions, settings: Settings, now: datetime) -> Plan:
+def _look_around(
+    store: Store, definitions: Definitions, settings: Settings, now: datetime, *, keeps: bool
+) -> Plan:
     new = wanted(definitions)
     with store.read() as connection:
         touched = versions_to_come(compare(connection, new))
     refuse_broken_templates(definitions, settings, touched)
     policy = definitions.policy
-    ensure_fresh(store, policy, now)
     with store.write() as connection:
         zones = [
             zone
@@ -162,7 +165,7 @@ def _look_around(store: Store, definitions: Definitions, settings: Settings, now
         ]
         zones += regions.zones()
         ensure_zones(connection, {*zones, policy.timezone})
-    with store.read() as connection:
+    with looking(store, policy, now, keeps=keeps) as connection:
         trials = untested(connection, new)
         look = _Look(connection, definitions, settings, now, {*zones, policy.timezone}, trials)
         changes = compare(connection, new)

@@ -6,16 +6,14 @@ pages, PostgreSQL streams rows in parts.
 
 from __future__ import annotations
 
-import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Connection, Table, delete, event, func, insert, select, update
+from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
-from engine.errors import StoreError
+from engine.store.apart import copy_pages, passing
 from engine.store.run_rows import IN_HAND
 from engine.store.session import Store
 from engine.store.tables import State, attempts, audit, decisions, deliveries, leases, metadata
@@ -34,9 +32,8 @@ def copied_world(store: Store) -> Iterator[Store]:
     with tempfile.TemporaryDirectory(prefix="yanshu-world-") as folder:  # for its owner only
         path = Path(folder) / "world.db"
         if store.is_sqlite:
-            _copy_pages(store, path)
-        world = Store(f"sqlite:///{path}")
-        event.listen(world.engine, "connect", _write_in_haste)
+            copy_pages(store, path)
+        world = passing(path)
         try:
             if not store.is_sqlite:
                 _copy_rows(store, world)
@@ -44,16 +41,6 @@ def copied_world(store: Store) -> Iterator[Store]:
             yield world
         finally:
             world.close()
-
-
-def _copy_pages(store: Store, path: Path) -> None:
-    with store.read() as connection, sqlite3.connect(path) as copy:
-        source: Any = connection.connection.driver_connection
-        try:
-            source.backup(copy)
-        except sqlite3.Error as error:
-            raise StoreError(f"the copy to {path.parent} failed: {error}") from error
-    copy.close()
 
 
 def _copy_rows(store: Store, world: Store) -> None:
@@ -71,16 +58,6 @@ def _copy_table(source: Connection, world: Store, table: Table) -> None:
     for part in rows.partitions(_CHUNK):
         with world.write() as connection:
             connection.execute(insert(table), [dict(row._mapping) for row in part])
-
-
-def _write_in_haste(connection: Any, _record: Any) -> None:
-    """Nothing here need survive a power cut."""
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA synchronous = OFF")
-    cursor.execute("PRAGMA foreign_keys = OFF")
-    cursor.execute("PRAGMA temp_store = MEMORY")
-    cursor.execute("PRAGMA cache_size = -128000")
-    cursor.close()
 
 
 def _settle(world: Store) -> None:

@@ -64,6 +64,18 @@ class Catalog:
         return found
 
 
+def policy_in_force(connection: Connection) -> Policy | None:
+    """The policy that was applied, with its tagging; None: nothing was applied yet."""
+    parts = (POLICY, TAGGING)
+    question = select(definitions.c.kind, definitions.c.files).where(definitions.c.current)
+    if connection.execute(question.limit(1)).first() is None:
+        return None
+    rows = connection.execute(question.where(definitions.c.kind.in_(parts)))
+    found = {row.kind: row.files for row in rows}
+    policy, tagging = (load_policy(found.get(part, {})) for part in parts)
+    return replace(policy, tagging=tagging.tagging)
+
+
 class CatalogReader:
     """Reads the catalog again and again; parses only what it has not seen."""
 

@@ -17,10 +17,10 @@ from sqlalchemy import event, insert, select
 
 from engine.audience.malicious import class_of_customer
 from engine.clock import from_local
-from engine.customers.profiles.freshness import ensure_fresh, mark_stale, refresh
+from engine.customers.profiles.freshness import ensure_fresh, looking, mark_stale, refresh
 from engine.definitions.policy import Grading, Policy
 from engine.store.session import Store
-from engine.store.tables import customers, grade_changes, orders, profiles
+from engine.store.tables import customers, definitions, grade_changes, orders, profiles
 from tests.shop import mark_malicious
 
 ZONE = "Asia/Shanghai"
@@ -269,6 +269,18 @@ def test_the_profile_keeps_lifetime_and_period_apart(store: Store) -> None:
     assert (row.last_order_id, row.evaluated_at) == (newest, now)
 
 
+def put_in_force(store: Store) -> None:
+    """POLICY, as `apply` does."""
+    files = {"policy.yaml": f"timezone: {ZONE}\n"}
+    with store.write() as connection:
+        connection.execute(
+            insert(definitions).values(
+                kind="policy", name="policy", path="policy.yaml", files=files, digest="p",
+                current=True, applied_at=EVALUATED, applied_by="test",
+            )
+        )  # fmt: skip
+
+
 def changes(store: Store) -> list[tuple[datetime, str | None, str | None]]:
     with store.read() as connection:
         rows = connection.execute(select(grade_changes).order_by(grade_changes.c.at)).all()
@@ -296,6 +308,59 @@ def test_two_refreshes_at_one_moment_leave_one_change(store: Store) -> None:
         buy(store, "c", (day("2026-04-02"), "paid", amount))
         evaluate(store, now)
     assert changes(store) == [(now, "B", "G")]
+
+
+def test_nobody_falls_because_the_bounds_were_moved(store: Store) -> None:
+    buy(store, "c", (day("2026-04-01"), "paid", 100_00))
+    evaluate(store, day("2026-05-01"))
+    stricter = replace(POLICY, grading=Grading(grades=(("P", 39), ("S", 20), ("B", 1))))
+    laxer = replace(POLICY, grading=Grading(grades=(("P", 9), ("B", 1))))
+    for number, rules in enumerate((stricter, laxer, stricter), start=2):
+        assert ensure_fresh(store, rules, day(f"2026-05-{number:02}"))
+    assert changes(store) == []
+    gone = day("2027-06-01")
+    assert ensure_fresh(store, stricter, gone)
+    assert changes(store) == [(gone, "B", None)]
+
+
+@pytest.mark.parametrize(
+    ("rules", "at", "keeps"),
+    [
+        (replace(POLICY, grading=Grading(monetary="total")), day("2026-05-02"), True),
+        (POLICY, day("2027-06-01"), False),
+        (POLICY, day("2026-04-01"), False),
+    ],
+)
+def test_a_look_by_other_rules_or_at_another_day_leaves_no_trace(
+    store: Store, rules: Policy, at: datetime, keeps: bool
+) -> None:
+    """Else the daemon would find everybody changed back, and write to whoever fell."""
+    put_in_force(store)
+    buy(store, "c", *[(day("2026-04-01", hour), "paid", 300_00) for hour in range(3)])
+    assert ensure_fresh(store, POLICY, day("2026-05-02"))
+    before = graded(store)
+    with looking(store, rules, at, keeps=keeps) as connection:
+        (seen,) = connection.execute(select(profiles.c.f, profiles.c.m, profiles.c.grade)).all()
+    assert tuple(seen) != (*before["c"][1:3], before["c"][4])
+    assert graded(store) == before
+    assert changes(store) == []
+    assert not ensure_fresh(store, POLICY, day("2026-05-02"))
+
+
+def test_a_look_of_today_by_the_rules_in_force_brings_profiles_up_to_date(store: Store) -> None:
+    put_in_force(store)
+    buy(store, "c", (day("2026-04-01"), "paid", 100_00))
+    with looking(store, POLICY, day("2026-05-02"), keeps=True) as connection:
+        assert connection.execute(select(profiles.c.grade)).all() == [("B",)]
+    assert not ensure_fresh(store, POLICY, day("2026-05-02"))
+
+
+def test_while_nothing_was_applied_the_files_rules_are_the_shops(store: Store) -> None:
+    by_total = replace(POLICY, grading=Grading(monetary="total"))
+    for rules in (POLICY, by_total):
+        with looking(store, rules, day("2026-05-02"), keeps=True):
+            pass
+        assert not ensure_fresh(store, rules, day("2026-05-02"))
 
 
 def test_a_refresh_of_some_leaves_the_others(store: Store) -> None:

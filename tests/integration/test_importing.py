@@ -23,7 +23,7 @@ from engine.customers.importing.files import ImportSummary, import_file
 from engine.customers.profiles.freshness import ensure_fresh
 from engine.definitions.campaign import Channel, MessageClass
 from engine.definitions.loader import load_policy
-from engine.definitions.policy import Policy, Prices
+from engine.definitions.policy import Grading, Policy, Prices
 from engine.errors import ImportFileError
 from engine.settings import Settings
 from engine.store.session import Store
@@ -31,6 +31,7 @@ from engine.store.tables import (
     consents,
     contacts,
     customers,
+    definitions,
     grade_changes,
     order_items,
     orders,
@@ -996,3 +997,23 @@ def test_an_import_beside_a_reader_and_other_orders_keeps_them(peopled: Shop) ->
     assert counts(peopled.load("orders", content)) == (1, 0, 1, 0, 0)
     assert peopled.one(orders)["attributes"] == {"from": "api", "n": 1, "note": "x"}
     assert counts(peopled.load("orders", content)) == (1, 0, 0, 1, 0)
+
+
+def test_profiles_follow_the_rules_in_force_and_not_a_policy_that_is_being_edited(
+    shop: Shop,
+) -> None:
+    """Else everybody would have other grades until the daemon's next look, and these would be changes."""
+    with shop.store.write() as connection:
+        connection.execute(
+            insert(definitions).values(
+                kind="policy", name="policy", path="policy.yaml", files={"policy.yaml": ""}, digest="p",
+                current=True, applied_at=NOW, applied_by="test",
+            )
+        )  # fmt: skip
+    shop.load("customers", "id\n1\n")
+    edited = replace(POLICY, grading=Grading(monetary="total"))
+    twice = "".join(f"o{number},1,2026-04-0{number} 10:00,received,900\n" for number in (1, 2))
+    shop.load("orders", f"id,customer_id,placed_at,status,amount\n{twice}", policy=edited)
+    (profile,) = shop.rows(profiles)
+    assert (profile["m"], profile["grade"]) == (3, "S")
+    assert not ensure_fresh(shop.store, POLICY, NOW)

@@ -38,7 +38,13 @@ from engine.customers.importing.records import (
 )
 from engine.customers.importing.rejects import Rejects
 from engine.customers.importing.translation import Translated, check_fit, column_of
-from engine.customers.profiles.freshness import is_fresh, mark_fresh, mark_stale, refresh
+from engine.customers.profiles.freshness import (
+    counts_by,
+    is_fresh,
+    mark_fresh,
+    mark_stale,
+    refresh,
+)
 from engine.customers.reach import reach
 from engine.customers.touched import Touched
 from engine.customers.wake import leave_note
@@ -75,7 +81,7 @@ def import_file(
     on_progress: Progress | None = None,
 ) -> ImportSummary:
     """Bring a CSV, JSONL or XLSX file into the shop. The same file twice changes nothing. `mappings`: what turns the
-    file's columns into ours; one for each kind.
+    file's columns into ours; one for each kind. Rows are read by `policy`; profiles follow the one in force, if any is.
 
     `items`: the items of these orders. `dry_run`: everything is done, counted and rolled back (the file of rejected
     rows is written all the same). `overwrite`: an order goes back to an earlier status that the file says. Raises ImportFileError where the file cannot be read at all.
@@ -291,18 +297,19 @@ class _Importer:
 
     def _is_fresh(self) -> bool:
         with self._begin() as connection:
-            return is_fresh(connection, self._policy, self._now)
+            return is_fresh(connection, counts_by(connection, self._policy), self._now)
 
     def _refresh(self, touched: Touched) -> None:
         """The profiles of whom this was about; of everybody where that is due anyway."""
         if not touched.any:
             return
         with self._begin() as connection:
+            rules = counts_by(connection, self._policy)
             if touched.everybody:
-                refresh(connection, self._policy, self._now)
+                refresh(connection, rules, self._now)
             else:
-                refresh(connection, self._policy, self._now, sorted(touched.ids))
-                mark_fresh(connection, self._policy, self._now)
+                refresh(connection, rules, self._now, sorted(touched.ids))
+                mark_fresh(connection, rules, self._now)
 
     def _warn_of_shared_emails(self, job: Job) -> None:
         with self._begin() as connection:

@@ -7,7 +7,8 @@ customers that he touched, or takes the mark away.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -39,6 +40,8 @@ from engine.customers.profiles.kept import MARKS, forget_times
 from engine.customers.tagging import refresh_tags
 from engine.customers.wake import leave_note
 from engine.definitions.policy import Policy
+from engine.store.apart import apart
+from engine.store.catalog import policy_in_force
 from engine.store.recordset import encode_moment
 from engine.store.session import Store
 from engine.store.tables import customers, grade_changes, profiles, rate_states
@@ -46,7 +49,7 @@ from engine.store.temporary import drop, make_of, sorters
 from engine.store.types import BigId, Moment
 from engine.store.upsert import Upsert
 
-_MARK = "profiles"
+_MARK, _GRADED = "profiles", "grades"
 _AT_ONCE = 10_000
 """So many customers are added up together, in memory."""
 _MANY = 3  # more than one customer in so many: to count everybody, in sets, costs less
@@ -89,6 +92,33 @@ def ensure_fresh(store: Store, policy: Policy, now: datetime, *, is_still: bool 
     return True
 
 
+@contextmanager
+def looking(store: Store, policy: Policy, now: datetime, *, keeps: bool) -> Iterator[Connection]:
+    """A connection in which everybody's profile holds for the shop's day of `now` and for these rules.
+
+    Of rules that are not in force, or of another day than today (`keeps` False), nothing stays: the grades of then would
+    be changes, and changes once more when the shop goes on, and whoever "fell" would be written to.
+    """
+    with store.read() as connection:
+        if is_fresh(connection, policy, now):
+            yield connection
+            return
+        in_force = counts_by(connection, policy)
+    if keeps and _fingerprint(in_force, now) == _fingerprint(policy, now):
+        ensure_fresh(store, policy, now)
+        with store.read() as connection:
+            yield connection
+        return
+    with apart(store) as connection:
+        refresh(connection, policy, now)
+        yield connection
+
+
+def counts_by(connection: Connection, of_files: Policy) -> Policy:
+    """The rules that the shop's profiles follow: those in force; as long as nothing was applied, those of the files."""
+    return policy_in_force(connection) or of_files
+
+
 def refresh(
     connection: Connection,
     policy: Policy,
@@ -99,8 +129,8 @@ def refresh(
 ) -> int:
     """Write the profiles, habits and rules' tags of these customers, or of all, as of `now`; note each changed grade.
 
-    Where these are a large part of the shop it is done for all. A first evaluation is no change. Without `habits`, for all only,
-    those stay as they are. Returns how many profiles were written.
+    Where these are a large part of the shop it is done for all. A first evaluation is no change, and a grade that other
+    rules give is none. Without `habits`, for all only, those stay as they are. Returns how many profiles were written.
     """
     written = _refresh(connection, policy, now, customer_ids, habits=habits)
     if customer_ids is None:
@@ -144,7 +174,8 @@ def _refresh_all(connection: Connection, policy: Policy, now: datetime, *, habit
         make_of(connection, _before, _GRADES)
         # Which orders the affinities hold is only true of affinities that are written.
         written = _write(connection, policy, now, without=() if habits else MARKS)
-        _note_changes(connection, now)
+        if _grades_as_before(connection, policy, now):
+            _note_changes(connection, now)
         if habits:
             _forget_other_times(connection)
         drop(connection, _before)
@@ -236,6 +267,20 @@ def _forget_other_times(connection: Connection) -> None:
     found = select(_before.c.customer_id).join_from(_before, profiles, mine).where(others)
     if connection.execute(found.limit(1)).first() is not None:
         forget_times(connection, found)
+
+
+def _grades_as_before(connection: Connection, policy: Policy, now: datetime) -> bool:
+    """Whether the last refresh of everybody graded by these rules; from now on it did. Nobody fell because the bounds
+    were moved."""
+    said = hashlib.sha256(
+        repr((policy.grading, policy.prices.currency, policy.timezone)).encode()
+    ).hexdigest()
+    mine = rate_states.c.key == _GRADED
+    before = connection.execute(select(rate_states.c.data).where(mine)).scalar()
+    if before != said:
+        connection.execute(delete(rate_states).where(mine))
+        connection.execute(insert(rate_states).values(key=_GRADED, data=said, updated_at=now))
+    return before is None or before == said
 
 
 def _note_changes(connection: Connection, now: datetime) -> None:

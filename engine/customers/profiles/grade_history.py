@@ -1,6 +1,6 @@
 """Who rose or fell between grades, and when: the question behind a rule such as "fell from Gold".
 
-`profile.refresh` writes a row of `grade_changes` for each change; a customer's first evaluation is none.
+`freshness.refresh` writes a row of `grade_changes` for each change; a customer's first evaluation is none.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, func, select
 
 from engine.audience.scope import COMPLETED
-from engine.customers.profiles.freshness import is_fresh, refresh
+from engine.customers.profiles.freshness import looking
 from engine.customers.reach import CHANNELS, CLASSES, reach
 from engine.definitions.policy import Policy
 from engine.insight.diagnosis.advice import advice
@@ -31,28 +31,19 @@ from engine.store.zones import ensure_zones
 __all__ = ("Diagnosis", "diagnose")
 
 
-def diagnose(store: Store, policy: Policy, now: datetime) -> Diagnosis:
-    """Every chapter as of `now` (aware, UTC), by the rules of `policy`."""
+def diagnose(store: Store, policy: Policy, now: datetime, *, keeps: bool = True) -> Diagnosis:
+    """Every chapter as of `now` (aware, UTC), by the rules of `policy`. `keeps`: `now` is now, so that profiles which are
+    brought up to date may stay."""
     with store.write() as connection:
         ensure_zones(connection, [policy.timezone])
-    with store.read() as connection:
-        if is_fresh(connection, policy, now):
-            return _chapters(connection, policy, now)
-    # Of another day, or by rules that are being tried out: kept, the grades of then would be changes now and again when
-    # the shop goes on, and whoever "fell" would be written to.
-    with store.write() as connection:
-        refresh(connection, policy, now)
-        found = _chapters(connection, policy, now)
-        connection.rollback()
-    return found
+    with (
+        looking(store, policy, now, keeps=keeps) as connection,
+        laid_down(connection, policy.timezone, policy.prices.currency, now),
+    ):
+        return _chapters(connection, policy, now)
 
 
 def _chapters(connection: Connection, policy: Policy, now: datetime) -> Diagnosis:
-    with laid_down(connection, policy.timezone, policy.prices.currency, now):
-        return _asked(connection, policy, now)
-
-
-def _asked(connection: Connection, policy: Policy, now: datetime) -> Diagnosis:
     zone, currency = policy.timezone, policy.prices.currency
     today = now.astimezone(ZoneInfo(zone)).date()
     since, until = _span(connection)
