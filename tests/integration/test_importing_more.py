@@ -110,6 +110,24 @@ def test_events_without_an_id_are_known_by_the_rest(shop: Shop) -> None:
     assert counts(shop.load("events", later)) == (2, 0, 1, 0, 1)
 
 
+def test_what_no_database_keeps_is_rejected_from_an_events_data_too(shop: Shop) -> None:
+    """JSON can escape it. SQLite would keep some of it, and PostgreSQL would refuse the whole batch."""
+    data = (r'{""s"": ""\ud83d""}', r'{""n"": [1e400]}', r'{""s"": ""a\u0000b""}', r'{""\u0000"": 1}', r'{""s"": ""\\u0000""}')  # fmt: skip
+    rows = "".join(f'E{n},a,visit,2026-04-02,"{cell}"\n' for n, cell in enumerate(data))
+    summary = shop.load("events", f"id,customer_id,kind,at,data\n{rows}")
+    assert shop.reasons(summary) == [
+        (2, "data: holds half a surrogate pair"),
+        (3, "data: holds a number that is too large"),
+        (4, "data: holds a NUL character"),
+        (5, "data: holds a NUL character"),
+    ]
+    assert shop.one(events)["data"] == {"s": r"\u0000"}
+    key = r'{"id": "c", "note\u0000": "x"}'
+    summary = shop.load("customers", f'{key}\n{{"id": "d"}}\n', name="c.jsonl")
+    assert shop.reasons(summary) == [(1, "note�: holds a NUL byte")]
+    assert [row["ref"] for row in shop.rows(customers)] == ["a", "b", "d"]
+
+
 def merge_a_into_b(shop: Shop) -> Any:
     with shop.store.write() as connection:
         return merge(connection, "a", "b", policy=POLICY, membership=None, now=NOW, by="me")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,9 @@ from engine.customers.owners import find_owners
 from engine.definitions.import_columns import EVENTS
 from engine.store.tables import events
 from engine.store.upsert import Upsert, find
+
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""As JSON spells it; after an even number of backslashes it is the end of one, and text."""
 
 
 class EventRows:
@@ -77,7 +81,23 @@ def _data(cell: str) -> dict[str, Any]:
         raise ValueError(f"is not JSON: {error}") from None
     if not isinstance(found, dict):
         raise ValueError("is not a JSON object")
+    _check_kept(found)
     return found
+
+
+def _check_kept(data: dict[str, Any]) -> None:
+    """JSON can escape what no database keeps. Raises ValueError for it, however deep it stands."""
+    try:
+        written = json.dumps(data, ensure_ascii=False, allow_nan=False)
+        written.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds half a surrogate pair") from None
+    except ValueError:
+        raise ValueError("holds a number that is too large") from None
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    if _NUL.search(written):
+        raise ValueError("holds a NUL character")
 
 
 def _refuse(name: str) -> None:

@@ -335,8 +335,8 @@ def _kept(name: str, value: Any) -> str:
     written = "" if value is None else value
     if not isinstance(written, str):
         written = json.dumps(written, ensure_ascii=False)
-    if "\0" in written:
-        raise ValueError(f"{name}: holds a NUL byte")
+    if "\0" in name or "\0" in written:
+        raise ValueError(f"{name}: holds a NUL byte".replace("\0", "�"))
     if len(written) > LONGEST_CELL // 4 and len(written.encode()) > LONGEST_CELL:
         raise ValueError(f"{name}: is longer than {LONGEST_CELL:,} bytes")
     return written
