@@ -62,6 +62,11 @@ def test_birthdays_come_with_or_without_a_year(written: str, lunar: bool, kept: 
     assert cells.birthday(2026)(written, lunar) == kept
 
 
+def test_a_birthday_without_a_year_is_read_at_any_now() -> None:
+    """A rehearsal may be at a --now before 2000."""
+    assert cells.birthday(1998)("02-29", False) == ("--02-29", 2, 29)
+
+
 @pytest.mark.parametrize(
     ("written", "lunar"),
     [("1990-02-29", False), ("13-01", False), ("02-30", False), ("12-31", True), ("1899-01-01", False),

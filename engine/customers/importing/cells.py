@@ -144,7 +144,7 @@ def birthday(latest_year: int) -> Callable[[str, bool], tuple[str, int, int]]:
         year, month, day = int(match[1]) if has_year else 2000, int(match[2]), int(match[3])
         if not _exists(year, month, day, lunar):
             raise ValueError(f"{_shown(cell)} does not exist")
-        if not _FIRST_YEAR <= year <= latest_year:
+        if has_year and not _FIRST_YEAR <= year <= latest_year:
             raise ValueError(f"{_shown(cell)}: nobody was born then")
         return f"{year if has_year else '-'}-{month:02}-{day:02}", month, day
 
