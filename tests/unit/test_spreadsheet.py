@@ -29,12 +29,20 @@ def test_a_workbook_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
         read(book)
 
 
-def test_two_cells_in_far_corners_are_refused_instead_of_laid_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "corner"),
+    [
+        ("xl/worksheets/sheet2.xml", 'r="XFD1048576"'),
+        ("xl/worksheets/sheet2.xml", "r = 'xfd1048576'"),
+        ("xl/elsewhere/s", 'r="XFD001048576"'),
+    ],
+)
+def test_two_cells_in_far_corners_are_refused_instead_of_laid_out(
+    name: str, corner: str, tmp_path: Path
+) -> None:
     book = write_xlsx(tmp_path / "a.xlsx", [["id"], ["1"]])
     with zipfile.ZipFile(book, "a") as archive:
-        archive.writestr(
-            "xl/worksheets/sheet2.xml", '<row><c r="A1"/></row><row><c s="1" r="XFD1048576"/></row>'
-        )
+        archive.writestr(name, f'<row><c r="A1"/></row><row><c s="1" {corner}/></row>')
     with pytest.raises(
         ImportFileError, match="1,048,576 rows and 16,384 columns; at most 10,000,000"
     ):

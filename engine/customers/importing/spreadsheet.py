@@ -29,7 +29,7 @@ LARGEST = 100_000_000
 MOST_CELLS = 10_000_000
 """Of a sheet, empty ones between its outermost cells included: the library lays them all out."""
 _BLOCK = 1 << 20
-_CELL = re.compile(rb'\br="([A-Z]{1,3})([0-9]{1,7})"')
+_CELL = re.compile(rb"""\br\s*=\s*["']([A-Z]{1,3})0*([0-9]{1,7})["']""", re.IGNORECASE)
 _EXACT = 10**15
 """From here on a spreadsheet no longer keeps each digit of a number."""
 
@@ -92,15 +92,13 @@ def _open(path: Path) -> CalamineSheet:
 
 def _check_extent(path: Path, archive: zipfile.ZipFile) -> None:
     """Two cells in far corners would make a sheet of 17,000,000,000. Raises ImportFileError."""
-    for name in archive.namelist():
-        if not name.startswith("xl/worksheets/") or not name.endswith(".xml"):
-            continue
+    for name in archive.namelist():  # a workbook may keep its sheets under any name
         columns: set[bytes] = set()
         rows, tail = 0, b""
         with archive.open(name) as sheet:
             while block := sheet.read(_BLOCK):
                 found = _CELL.findall(tail + block)
-                columns.update(column for column, _ in found)
+                columns.update(column.upper() for column, _ in found)
                 rows = max(rows, max((int(row) for _, row in found), default=0))
                 tail = block[-32:]
         width = max(map(_number_of_column, columns), default=0)
