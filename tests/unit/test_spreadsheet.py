@@ -47,3 +47,20 @@ def test_two_cells_in_far_corners_are_refused_instead_of_laid_out(
         ImportFileError, match="1,048,576 rows and 16,384 columns; at most 10,000,000"
     ):
         read(book)
+
+
+def test_a_workbook_that_is_damaged_or_encrypted_is_no_traceback(tmp_path: Path) -> None:
+    book = write_xlsx(tmp_path / "a.xlsx", [["id"], *([str(n)] for n in range(100))])
+    whole = book.read_bytes()
+    with zipfile.ZipFile(book) as archive:
+        sheet = archive.getinfo("xl/worksheets/sheet1.xml")
+    start = sheet.header_offset + 30 + len(sheet.filename)
+    damaged = whole[:start] + bytes(byte ^ 0xFF for byte in whole[start : start + 40])
+    encrypted = bytearray(whole)
+    entry = whole.index(b"PK\x01\x02")
+    encrypted[6] |= 1
+    encrypted[entry + 8] |= 1
+    for content in (damaged + whole[start + 40 :], bytes(encrypted)):
+        book.write_bytes(content)
+        with pytest.raises(ImportFileError, match="is not an XLSX file"):
+            read(book)

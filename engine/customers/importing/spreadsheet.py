@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time
 from pathlib import Path
@@ -86,7 +87,15 @@ def _open(path: Path) -> CalamineSheet:
         if not book.sheet_names:
             raise ImportFileError(f"{path}: holds no sheet")
         return book.get_sheet_by_index(0)
-    except (CalamineError, zipfile.BadZipFile, OSError, EOFError) as error:
+    except (
+        CalamineError,
+        zipfile.BadZipFile,
+        zlib.error,
+        OSError,
+        EOFError,
+        RuntimeError,
+    ) as error:
+        # RuntimeError: zipfile's word for what is encrypted.
         raise ImportFileError(f"{path}: is not an XLSX file: {error}") from None
 
 
