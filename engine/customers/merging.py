@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Table,
-    Text,
     case,
-    cast,
     delete,
     insert,
     literal,
@@ -56,14 +54,16 @@ from engine.store.types import Moment
 MOVED: tuple[tuple[str, Table, tuple[str, ...]], ...] = (
     ("orders", orders, ()),
     ("tags", tags, ()),
-    ("deliveries", deliveries, ("definition", "step", "anchor")),
+    ("deliveries", deliveries, ()),
     ("events", events, ()),
     ("contacts", contacts, ("channel", "class", "at")),
     ("memberships", memberships, ()),
     ("grade_changes", grade_changes, ("at",)),
     ("tasks", tasks, ()),
 )
-"""What hangs on a customer, and what makes a row of it the same as one of the other customer (of tags see `one_each`)."""
+"""What hangs on a customer, and what makes a row of it the same as one of the other customer (of tags see `one_each`, of
+deliveries `_set_apart`)."""
+_CHUNK = 1000
 _YET_TO_GO = (State.PLANNED, State.WAITING)
 _GROUPS = (
     *GROUPS,
@@ -169,11 +169,9 @@ def _drop_twins(
     new: int,
     now: datetime,
 ) -> int:
-    """Rows of the first that the second has too: the same message of another system.
-
-    Of deliveries of one definition, step and anchor both were one person's: those of the first get an anchor of their
-    own, so that the history stays, and nothing goes out a second time.
-    """
+    """Rows of the first that the second has too: the same message of another system."""
+    if table is deliveries:
+        return _set_apart(connection, old, new, now)
     if not same:
         return 0
     other = table.alias("other")
@@ -182,48 +180,52 @@ def _drop_twins(
         .where(other.c.customer_id == new, *[other.c[name] == table.c[name] for name in same])
         .exists()
     )
-    if table is deliveries:
-        _cancel_what_was_had(connection, same, old, new, now)
-        return _set_apart(connection, is_there, old, now)
     return connection.execute(delete(table).where(table.c.customer_id == old, is_there)).rowcount
 
 
-def _cancel_what_was_had(
-    connection: Connection, same: tuple[str, ...], old: int, new: int, now: datetime
-) -> None:
-    """What the second has yet to get and the first one got (or is about to): the person has it already."""
-    other = deliveries.alias("other")
-    was_had = (
-        select(other.c.id)
-        .where(
-            other.c.customer_id == old,
-            other.c.state.in_(COMMITTED_STATES),
-            *[other.c[name] == deliveries.c[name] for name in same],
-        )
-        .exists()
-    )
-    connection.execute(
-        update(deliveries)
-        .where(deliveries.c.customer_id == new, deliveries.c.state.in_(_YET_TO_GO), was_had)
-        .values(state=State.CANCELLED, reason="merged", ended_at=now)
-    )
+def _set_apart(connection: Connection, old: int, new: int, now: datetime) -> int:
+    """Of deliveries of one definition and reason both were one person's. The further of the two goes on, all its steps; the
+    other's get an anchor of their own, so that the history stays, and nothing goes out a second time."""
+    reasons: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
+    d = deliveries.c
+    # Locked: what is admitted meanwhile would go out beside what goes on.
+    found = select(d.id, d.customer_id, d.definition, d.step, d.anchor, d.state).where(d.customer_id.in_((old, new)))  # fmt: skip
+    for row in connection.execute(found.order_by(d.id).with_for_update(key_share=True)):
+        of_both = reasons.setdefault((row.definition, row.anchor), {old: {}, new: {}})
+        of_both[row.customer_id][row.step] = row
+    apart, again = [], []
+    for of_both in reasons.values():
+        if of_both[old] and of_both[new]:
+            goes = old if _is_further(of_both[old], of_both[new]) else new
+            going, rest = of_both[goes], of_both[new if goes == old else old]
+            apart += [row.id for row in rest.values()]
+            again += [row.id for step, row in going.items() if step in _had(rest)]
+    is_open = d.state.in_(_YET_TO_GO)
+    cancelled = {
+        "state": case((is_open, State.CANCELLED), else_=d.state),
+        "reason": case((is_open, "merged"), else_=d.reason),
+        "ended_at": case((is_open, literal(now, Moment())), else_=d.ended_at),
+    }
+    for ids, more in ((apart, {"anchor": d.anchor + f":merged:{old}"}), (again, {})):
+        for start in range(0, len(ids), _CHUNK):
+            these = d.id.in_(ids[start : start + _CHUNK])
+            connection.execute(update(deliveries).where(these).values(**cancelled, **more))
+    return len(apart)
 
 
-def _set_apart(
-    connection: Connection, is_there: ColumnElement[bool], old: int, now: datetime
-) -> int:
-    is_open = deliveries.c.state.in_(_YET_TO_GO)
-    done = connection.execute(
-        update(deliveries)
-        .where(deliveries.c.customer_id == old, is_there)
-        .values(
-            anchor=deliveries.c.anchor + ":merged:" + cast(old, Text),
-            state=case((is_open, State.CANCELLED), else_=deliveries.c.state),
-            reason=case((is_open, "merged"), else_=deliveries.c.reason),
-            ended_at=case((is_open, literal(now, Moment())), else_=deliveries.c.ended_at),
-        )
-    )
-    return done.rowcount
+def _is_further(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Whether the first got all that the second did and more, or has yet to get what was skipped for the second, who may have
+    had no address. Who is held out stays so."""
+    states = {row.state for row in second.values()}
+    if State.HOLDOUT in states:
+        return False
+    is_open = any(row.state in _YET_TO_GO for row in first.values())
+    return _had(first) > _had(second) or (is_open and states == {State.SKIPPED})
+
+
+def _had(rows: Mapping[str, Any]) -> set[str]:
+    """The steps of these that went out, or are about to."""
+    return {step for step, row in rows.items() if row.state in COMMITTED_STATES}
 
 
 def _fill_gaps(connection: Connection, old: int, new: int, now: datetime) -> None:

@@ -157,11 +157,14 @@ def test_a_merge_moves_all_history_and_fills_gaps(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("of_first", "of_second", "left"),
     [
-        ("sent", "planned", {("birthday:2026", "cancelled"), ("birthday:2026:merged", "sent")}),
-        ("queued", "planned", {("birthday:2026", "cancelled"), ("birthday:2026:merged", "queued")}),
+        ("sent", "planned", {("birthday:2026", "sent"), ("birthday:2026:merged", "cancelled")}),
+        ("queued", "planned", {("birthday:2026", "queued"), ("birthday:2026:merged", "cancelled")}),
         ("planned", "planned", {("birthday:2026", "planned"), ("birthday:2026:merged", "cancelled")}),
         ("planned", "sent", {("birthday:2026", "sent"), ("birthday:2026:merged", "cancelled")}),
         ("skipped", "planned", {("birthday:2026", "planned"), ("birthday:2026:merged", "skipped")}),
+        ("planned", "skipped", {("birthday:2026", "planned"), ("birthday:2026:merged", "skipped")}),
+        ("sent", "holdout", {("birthday:2026", "holdout"), ("birthday:2026:merged", "sent")}),
+        ("planned", "holdout", {("birthday:2026", "holdout"), ("birthday:2026:merged", "cancelled")}),
     ],
 )  # fmt: skip
 def test_what_one_of_them_got_does_not_go_to_the_other(
@@ -175,6 +178,24 @@ def test_what_one_of_them_got_does_not_go_to_the_other(
     assert merge_a_into_b(shop).twice["deliveries"] == 1
     found = {(row["anchor"].removesuffix(f":{people['a']}"), row["state"]) for row in shop.rows(deliveries)}  # fmt: skip
     assert found == left
+
+
+@pytest.mark.parametrize("of_second", [("planned", "waiting"), ("skipped", "skipped")])
+def test_of_two_series_of_one_person_the_further_goes_on(
+    of_second: tuple[str, str], shop: Shop
+) -> None:
+    people = {row["ref"]: row["id"] for row in shop.rows(customers)}
+    with shop.store.write() as connection:
+        run = add_run(connection)
+        for ref, states in (("a", ("sent", "waiting")), ("b", of_second)):
+            for step, state in zip(("mail", "second"), states, strict=True):
+                add_delivery(connection, run, people[ref], step=step, anchor="x", state=state)
+    merge_a_into_b(shop)
+    going_on = {row["step"]: row["state"] for row in shop.rows(deliveries) if row["anchor"] == "x"}
+    assert going_on == {"mail": "sent", "second": "waiting"}
+    rest = [row["state"] for row in shop.rows(deliveries) if row["anchor"] != "x"]
+    assert rest == (["skipped"] * 2 if of_second[0] == "skipped" else ["cancelled"] * 2)
+    assert {row["customer_id"] for row in shop.rows(deliveries)} == {people["b"]}
 
 
 def test_a_merged_id_goes_on_meaning_that_person(shop: Shop) -> None:
