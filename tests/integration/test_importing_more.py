@@ -27,6 +27,7 @@ from engine.store.tables import (
     products,
     tags,
 )
+from tests.integration.export_files import mapping
 from tests.integration.test_importing import NOW, POLICY, Shop, at, counts
 from tests.mailing import add_delivery, add_run
 
@@ -108,6 +109,18 @@ def test_events_without_an_id_are_known_by_the_rest(shop: Shop) -> None:
     assert shop.rows(events)[1]["data"] == {"n": 1, "page": "home"}
     later = file.replace('{""n"": 1}', '{""n"": 2}')
     assert counts(shop.load("events", later)) == (2, 0, 1, 0, 1)
+
+
+def test_numbers_inside_an_object_or_a_list_stay_numbers(shop: Shop) -> None:
+    """With a mapping too, and as a push of the same keeps them."""
+    line = '{"id":"E","who":"a","at":"2026-04-01","data":{"score":5,"by":[1.5]},"more":[7]}\n'
+    ours = mapping("kind: mapping\nof: events\ncolumns: {id: id, customer_id: who, kind: {value: review}, at: at, data: data}\n")  # fmt: skip
+    assert counts(shop.load("events", line, name="e.jsonl", mappings=[ours])) == (1, 1, 0, 0, 0)
+    assert shop.one(events)["data"] == {"score": 5, "by": [1.5], "more": "[7]"}
+    lines = '{"id":"a","sizes":[110,{"eu":36.5}]}\n{"id":"c","sizes":[1e400]}\n'
+    summary = shop.load("customers", lines, name="c.jsonl")
+    assert shop.reasons(summary) == [(2, "sizes: holds a number that is too large")]
+    assert shop.rows(customers)[0]["attributes"] == {"sizes": '[110, {"eu": 36.5}]'}
 
 
 def test_what_no_database_keeps_is_rejected_from_an_events_data_too(shop: Shop) -> None:

@@ -195,14 +195,15 @@ class JsonRecords:
         missing = self._columns.missing(list(found))
         if missing:
             raise ValueError(missing)
+        nested = [name for name, value in found.items() if isinstance(value, dict | list)]
+        if nested:  # their numbers stay numbers
+            whole = json.loads(text)
+            found |= {name: whole[name] for name in nested}
         shape = self._shape(tuple(found))
         cells = [
             _plain(name, value) if name in self._single else _kept(name, value)
             for name, value in found.items()
         ]
-        for name in self._columns.nested:
-            if isinstance(found.get(name), dict):  # its numbers stay numbers
-                cells[shape.places[name]] = json.dumps(json.loads(text)[name], ensure_ascii=False)
         return Record(shape, number, cells, [text])
 
     def _shape(self, names: tuple[str, ...]) -> Shape:
@@ -334,7 +335,10 @@ def _kept(name: str, value: Any) -> str:
     """A value of an attribute, which is text whatever the file's format: a list or an object as its JSON."""
     written = "" if value is None else value
     if not isinstance(written, str):
-        written = json.dumps(written, ensure_ascii=False)
+        try:
+            written = json.dumps(written, ensure_ascii=False, allow_nan=False)
+        except ValueError:
+            raise ValueError(f"{name}: holds a number that is too large") from None
     if "\0" in name or "\0" in written:
         raise ValueError(f"{name}: holds a NUL byte".replace("\0", "�"))
     if len(written) > LONGEST_CELL // 4 and len(written.encode()) > LONGEST_CELL:
