@@ -404,6 +404,21 @@ def test_numbers_of_an_event_stay_numbers_and_its_id_may_be_one(
     assert (row["ref"], row["data"]) == ("1", data)
 
 
+@pytest.mark.parametrize(
+    ("written", "cents"), [("1.995E+2", 19950), ("2e2", 20000), ("1e-1", 10), ("12E0", 1200)]
+)
+def test_an_amount_may_be_written_as_java_writes_it(
+    store: Store, sender: Sender, written: str, cents: int
+) -> None:
+    sender.push("customers", {"id": 7})
+    body = f'{{"id": "A", "customer_id": 7, "placed_at": "2026-11-09T10:00", "amount": {written}}}'
+    assert sender.push("orders", body.encode()).status_code == 200
+    assert content(store, orders)["orders"][0]["amount"] == cents
+    for beyond in ("1e400", "1E99", "1e-3"):
+        answer = sender.push("orders", body.replace(written, beyond).encode())
+        assert errors(answer)[0][0] == "$.amount"
+
+
 # --- the note that wakes the scheduler
 
 

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from engine.customers.importing.records import LONGEST_CELL, Columns, Record, Shape
-from engine.customers.push.body import MOST_ITEMS, Row, TooManyRowsError, as_json, name_of, type_of
+from engine.customers.push.body import (
+    MOST_ITEMS,
+    Fraction,
+    Row,
+    TooManyRowsError,
+    as_json,
+    name_of,
+    type_of,
+)
 from engine.customers.push.faults import Faults, Place
 from engine.customers.push.fields import FIELDS, ITEM_FIELDS, Field, PushKind
 from engine.definitions.import_columns import BY_KIND
 from engine.errors import did_you_mean
 
 _ITEM_COLUMNS = Columns(BY_KIND["items"].known, ("order_id",))
+_EXPONENT = re.compile(r"[eE][-+]?[0-9]{1,2}$")
 OrderItems = tuple[str, list[Record]]
 """An order's own id and its items."""
 
@@ -105,7 +116,8 @@ def _cells(
         elif known.holds == "attributes":
             yield from _attributes(place.at(name), value or {}, fields, faults)
         elif known.holds != "items":
-            yield from _cell(place, name, value, faults)
+            cell = _spelt_out(value) if known.holds == "amount" else value
+            yield from _cell(place, name, cell, faults)
 
 
 def _ask_required(
@@ -146,6 +158,13 @@ def _cell(place: Place, name: str, value: Any, faults: Faults) -> Iterator[tuple
         faults.add(place.at(name), f"is longer than {LONGEST_CELL:,} bytes")
     else:
         yield name, written
+
+
+def _spelt_out(amount: Any) -> Any:
+    """JSON may say 1.5E+3, as Java does. Beyond two digits it is left as it is, and refused."""
+    if isinstance(amount, Fraction) and _EXPONENT.search(amount):
+        return f"{Decimal(amount):f}"
+    return amount
 
 
 def _written(value: Any) -> str:
