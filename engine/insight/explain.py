@@ -70,7 +70,7 @@ class Story:
         step = f"{row['step']} ({row['variant']})" if row["variant"] else row["step"]
         head = f"{row['definition']} / {step}  {row['state']}  {when}  [{row['public_id']}]"
         lines = [f"due {local(row['due_at'], zone)}, for {plain(row['anchor'])}"]
-        lines += [self.outlook] if self.outlook else []
+        lines += [plain(self.outlook)] if self.outlook else []
         lines += [verdict.as_text(zone).replace("\n", "\n  ") for verdict in self.decisions]
         if self.foreseen is not None:
             lines.append(foreseen_text(self.foreseen, zone).replace("\n", "\n  "))
@@ -220,7 +220,7 @@ def _outlook(row: Row[Any], held: set[str], now: datetime) -> str | None:
         named = f", {row.parent_step}" if row.parent_step else ""
         return f"waits for the step before it{named}"
     if row.next_at > now:
-        return f"waits for its time; put off: {row.reason}" if row.deferrals else "is not due yet"
+        return f"waits for its time; put off: {row.reason}" if row.reason else "is not due yet"
     return "is due: the gate has not looked at it yet"
 
 

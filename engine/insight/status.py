@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from engine.pages.terminal import local, plain, table
 from engine.store.among import among
@@ -67,13 +67,14 @@ class PauseStatus:
 @dataclass(frozen=True, slots=True)
 class Status:
     """What `status` shows. `next_due_at`: when the gate next has something to look at, of runs that are not
-    held."""
+    held; `put_off`: why not before, such as a relay that cannot be reached."""
 
     now: datetime
     states: Mapping[str, int]  # over all runs; every state, also those at 0
     runs: tuple[RunStatus, ...]
     pauses: tuple[PauseStatus, ...]
     next_due_at: datetime | None
+    put_off: str | None = None
 
     @property
     def blocked(self) -> tuple[RunStatus, ...]:
@@ -81,7 +82,7 @@ class Status:
 
     def as_json(self) -> dict[str, Any]:
         """`{now, states: {state: n}, runs: [{id, definition, occurrence, state, reason, starts_at, states}],
-        blocked: [{run, definition, reason}], pauses: [{target, at, by}], next_due_at}`."""
+        blocked: [{run, definition, reason}], pauses: [{target, at, by}], next_due_at, put_off}`."""
         return {
             "now": _iso(self.now),
             "states": dict(self.states),
@@ -92,6 +93,7 @@ class Status:
             ],
             "pauses": [pause.as_json() for pause in self.pauses],
             "next_due_at": _iso(self.next_due_at),
+            "put_off": self.put_off,
         }
 
     def as_text(self, zone: str = "UTC") -> str:
@@ -143,7 +145,8 @@ class Status:
                 " `settle` says what became of them, `retry --uncertain` sends again"
             )
         if self.next_due_at is not None:
-            yield f"next due: {local(self.next_due_at, zone)} {zone}"
+            why = f", put off: {plain(self.put_off)}" if self.put_off else ""
+            yield f"next due: {local(self.next_due_at, zone)} {zone}{why}"
 
 
 def status(connection: Connection, now: datetime) -> Status:
@@ -153,19 +156,21 @@ def status(connection: Connection, now: datetime) -> Status:
         PauseStatus(row.target, row.at, row.by)
         for row in connection.execute(select(pauses).order_by(pauses.c.at, pauses.c.id))
     )
+    next_due_at, put_off = _next_due(connection, found, {pause.target for pause in paused}, now)
     return Status(
         now=now,
         states=_totals(found),
         runs=found,
         pauses=paused,
-        next_due_at=_next_due(connection, found, {pause.target for pause in paused}),
+        next_due_at=next_due_at,
+        put_off=put_off,
     )
 
 
 def _next_due(
-    connection: Connection, found: Iterable[RunStatus], paused: Set[str]
-) -> datetime | None:
-    """The first planned row of the runs that neither a block nor a pause holds."""
+    connection: Connection, found: Iterable[RunStatus], paused: Set[str], now: datetime
+) -> tuple[datetime | None, str | None]:
+    """When the first planned row of the runs that neither a block nor a pause holds is due, and why not before."""
     free = [
         run.id
         for run in found
@@ -174,7 +179,10 @@ def _next_due(
             ("all", f"campaign:{run.definition}", f"care:{run.definition}", f"run:{run.id}")
         )
     ]
-    return connection.execute(_FIRST_DUE, {"runs": free}).scalar()
+    first = connection.execute(_FIRST_DUE, {"runs": free}).scalar()
+    if first is None or first <= now:  # what is due is put off no longer
+        return first, None
+    return first, connection.execute(_WHY_THEN, {"runs": free, "first": first}).scalar()
 
 
 # Run by run, from the index of planned rows: it has no other order.
@@ -185,6 +193,12 @@ _FIRST_OF_RUN = (
     .scalar_subquery()
 )
 _FIRST_DUE = select(func.min(_FIRST_OF_RUN)).where(among(runs.c.id, "runs"))
+_WHY_THEN = (
+    select(deliveries.c.reason)
+    .join(runs, runs.c.id == deliveries.c.run_id)
+    .where(among(runs.c.id, "runs"), PLANNED, deliveries.c.next_at == bindparam("first"))
+    .limit(1)
+)
 
 
 def _together(shown: Sequence[RunStatus]) -> list[tuple[str, str, list[RunStatus]]]:

@@ -313,6 +313,11 @@ def test_an_unknown_delivery_is_an_error(store: Store) -> None:
             {"next_at": NOW + timedelta(hours=1), "deferrals": 1, "reason": "quiet hours"},
             "put off: quiet hours",
         ),
+        (
+            None,
+            {"next_at": NOW + timedelta(seconds=5), "reason": "relay away: connect: refused"},
+            "put off: relay away: connect: refused",
+        ),
         ("care:after-7-days", {}, "care:after-7-days is paused"),
         ("run:1", {}, "run:1 is paused"),
         (None, {"state": "waiting"}, "the step before"),
@@ -333,8 +338,11 @@ def test_what_has_not_gone_out_says_what_it_waits_for(
 def test_hostile_names_cannot_command_the_terminal(store: Store) -> None:
     with store.write() as connection:
         lay_down(connection)
+        plan_one(connection)
+        connection.execute(runs.update().values(state="blocked", reason="customer \x1b[2J: line 3"))
         connection.execute(customers.update().values(name="\x1b[2J\u202e[red]x"))
     text = of_customer(store).as_text()
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert "[red]x" in text
+    assert "its run is blocked: customer" in text

@@ -136,6 +136,23 @@ def test_runs_that_are_held_are_not_due_next(store: Store) -> None:
         assert status(connection, NOW).next_due_at is None
 
 
+def test_what_is_put_off_says_why(store: Store) -> None:
+    with store.write() as connection:
+        a_run(connection, 1)
+        some_customers(connection, 2)
+        a_delivery(connection, 1, 1, State.PLANNED)
+        a_delivery(connection, 1, 2, State.PLANNED)
+        connection.execute(
+            deliveries.update()
+            .where(deliveries.c.customer_id == 1)
+            .values(reason="relay away: connect: refused\x1b[2J")
+        )
+    with store.read() as connection:
+        found = status(connection, NOW)
+    assert found.as_json()["put_off"] == "relay away: connect: refused\x1b[2J"
+    assert "put off: relay away: connect: refused\\x1b[2J" in found.as_text()
+
+
 def test_an_empty_database_says_what_to_do(store: Store) -> None:
     with store.read() as connection:
         found = status(connection, NOW)
