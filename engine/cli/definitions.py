@@ -148,10 +148,13 @@ def apply(
 ) -> int:
     """Put the files in force: from now on they are what is sent."""
     from engine.foresight.apply import apply as put_in_force
+    from engine.foresight.apply import require_kept_plan
 
     session = Session.of(ctx)
     definitions = session.definitions
     if not session.common.yes:
+        if file is not None:
+            require_kept_plan(session.store, definitions, file)
         session.note(_make_plan(session, 0).as_text())
         session.confirm("Put this in force?")
     applied = put_in_force(

@@ -150,6 +150,13 @@ def _git(project: Path, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
+def require_kept_plan(store: Store, definitions: Definitions, path: Path) -> None:
+    """Told before anything is asked. Raises YanshuError for a file that is no kept plan, or one that is not true any
+    more."""
+    with store.read() as connection:
+        _require_same_plan(path, fingerprint(connection, wanted(definitions)))
+
+
 def _require_same_plan(path: Path, expected: str) -> None:
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))["fingerprint"]

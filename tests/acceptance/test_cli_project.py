@@ -442,6 +442,10 @@ def test_a_kept_plan_is_applied_once_and_its_run_can_be_steered(small_shop: Path
     yanshu("apply", "plan.json", "--yes", *NOW, cwd=where)
     yanshu("plan", "--detailed-exitcode", *NOW, cwd=where)
     assert "plan again" in yanshu("apply", "plan.json", "--yes", *NOW, cwd=where, check=1).stderr
+    for name, told in (("plan.json", "plan again"), ("plam.json", "plam.json: No such file")):
+        refused = yanshu("apply", name, *NOW, cwd=where, check=1).stderr
+        assert told in refused
+        assert "Put this in force?" not in refused  # it is told before anything is asked
     (run,) = answer("status", *NOW, cwd=where)["runs"]
     assert (run["definition"], run["state"]) == ("hello", "open")
     assert answer("pause", "hello", cwd=where)["target"] == "campaign:hello"
