@@ -60,7 +60,7 @@ def scheduler(ctx: typer.Context) -> int:
 
 
 def worker(ctx: typer.Context) -> int:
-    """Run the sending processes alone. Needs a Redis URL."""
+    """Run one sending process alone. Needs a Redis URL."""
     become(Session.of(ctx), "workers", "worker")
 
 

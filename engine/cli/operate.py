@@ -27,7 +27,7 @@ Target = Annotated[
     str,
     typer.Argument(
         metavar="TARGET",
-        help="campaign:ID, care:ID or the bare ID, run:N, delivery:ID, channel:email, domain:qq.com, all.",
+        help="campaign:ID, care:ID or the bare ID, run:N, delivery:ID, channel:email, provider:smtp, domain:qq.com, all.",
     ),
 ]
 
