@@ -8,7 +8,7 @@ import typer
 
 from engine.cli.context import Session
 from engine.cli.frame import family, verb
-from engine.errors import EXIT_FINE, UsageError, YanshuError
+from engine.errors import EXIT_FINE, UsageError, YanshuError, did_you_mean
 
 if TYPE_CHECKING:
     from engine.customers.membership.figures import LevelFigures
@@ -69,6 +69,8 @@ def list_(
     if expiring is not None:
         now = session.now()
         ends = (now, now + _duration(expiring))
+    if level is not None:
+        _require_level(session, level)
     with session.store.read() as connection:
         rows = listed(connection, state=state, level=level, ends=ends)
     zone = session.zone
@@ -84,6 +86,18 @@ def list_(
         ),
     )
     return EXIT_FINE
+
+
+def _require_level(session: Session, level: str) -> None:
+    """Raises YanshuError for a level that is neither in force nor on any card: an empty list would say nobody has it."""
+    from engine.customers.membership.figures import levels_given
+
+    with session.store.read() as connection:
+        known = levels_given(connection)
+    if (membership := _catalog(session).membership) is not None:
+        known |= {each.name for each in membership.levels}
+    if level not in known:
+        raise YanshuError(f"no level {level!r}{did_you_mean(level, known)}")
 
 
 def _duration(text: str) -> Any:
@@ -200,7 +214,7 @@ def tasks_list(
         Literal["open", "done", "cancelled", "all"], typer.Option("--state", help="Which ones.")
     ] = "open",
     kind: Annotated[
-        str | None, typer.Option("--kind", help="Only this kind: call, card, reply.")
+        Literal["call", "card", "reply"] | None, typer.Option("--kind", help="Only this kind.")
     ] = None,
 ) -> int:
     """What is to be done, the oldest first."""

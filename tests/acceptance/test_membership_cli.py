@@ -104,6 +104,9 @@ def test_growth_is_since_an_earlier_moment(shop: Shop) -> None:
 
 
 def test_what_makes_no_sense_is_told(shop: Shop) -> None:
+    shop.run("apply", "--yes")
+    unknown = shop.run("membership", "list", "--level", "VIPS", check=1)
+    assert "no level 'VIPS'; did you mean 'VIP'?" in unknown.stderr
     (shop.root / "membership.yaml").write_text(
         "levels:\n  - {name: A, threshold: {amount: 5}}\n  - {name: B, threshold: {amount: 5}}\n"
     )
@@ -112,3 +115,4 @@ def test_what_makes_no_sense_is_told(shop: Shop) -> None:
     assert "membership.yaml:3:15" in shop.run("lint", check=1).stdout
     assert "no task 7" in shop.run("tasks", "done", "7", check=1).stderr
     assert "--expiring" in shop.run("membership", "list", "--expiring", "soon", check=64).stderr
+    assert "'call', 'card', 'reply'" in shop.run("tasks", "list", "--kind", "cal", check=64).stderr

@@ -170,6 +170,11 @@ def listed(
     return [row._asdict() for row in connection.execute(query)]
 
 
+def levels_given(connection: Connection) -> set[str]:
+    """The levels of all cards there ever were, also those that are not in membership.yaml any more."""
+    return set(connection.execute(select(m.level).distinct()).scalars())
+
+
 def discounted(price: int, level: Level) -> int:
     """A price in smallest units for members of a level, rounded half up.
 
