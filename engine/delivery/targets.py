@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, select, true
 
 from engine.customers.addresses import email_domain, normalise_email
-from engine.errors import UsageError, did_you_mean
+from engine.errors import UsageError, did_you_mean, nearest
 from engine.store.tables import customers, definitions, deliveries, runs
 
 _KINDS = ("campaign", "care", "run", "delivery", "channel", "provider", "domain")
@@ -94,8 +94,10 @@ def _definition(connection: Connection, name: str, kind: str | None = None) -> T
     known = {row.name: row.kind for row in connection.execute(query)}
     if name not in known or (kind is not None and known[name] != kind):
         near = did_you_mean(name, known)
-        if kind is not None:
-            near = did_you_mean(f"{kind}:{name}", [f"{of}:{one}" for one, of in known.items()])
+        if kind is not None and (
+            match := nearest(name, known)
+        ):  # by the name alone: its kind may be the mistake
+            near = f"; did you mean '{known[match]}:{match}'?"
         raise UsageError(f"no {kind or 'campaign or care rule'} {name!r} was ever applied{near}")
     return Target("definition", name, f"{known[name]}:{name}")
 

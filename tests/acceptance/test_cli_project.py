@@ -456,6 +456,8 @@ def test_a_kept_plan_is_applied_once_and_its_run_can_be_steered(small_shop: Path
     for words in (("cancel",), ("retry",), ("settle", "--as", "sent")):  # before anything is asked
         told = yanshu(*words, "campaign:helo", cwd=where, check=64).stderr
         assert "no campaign 'helo' was ever applied; did you mean 'campaign:hello'?" in told
+    other_kind = yanshu("pause", "care:hello", cwd=where, check=64).stderr
+    assert "no care 'hello' was ever applied; did you mean 'campaign:hello'?" in other_kind
 
 
 @pytest.mark.parametrize("name", ["", "foo bar", "qq", "me@qq.com", "qq.com."])
