@@ -66,6 +66,9 @@ async def open_session(settings: SmtpSettings, timeouts: Timeouts) -> Session | 
     handshake = _Handshake(settings, timeouts)
     try:
         refusal = await handshake.run()
+    except asyncio.CancelledError:
+        handshake.give_up()
+        raise
     except BrokenConnection as broken:
         refusal = Refused(broken.detail, False, broken.phase, ReplyKind.CONNECTION)
     if refusal is None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from engine.delivery.letters import Letter
 
@@ -54,6 +55,7 @@ class Lane:
         self.failures = 0  # times in a row that the way out could not be opened
         self._jobs: deque[Job] = deque()
         self._waiting: list[asyncio.Event] = []
+        self._opening: set[asyncio.Task[Any]] = set()
 
     def put(self, jobs: Sequence[Job]) -> None:
         self._jobs.extend(jobs)
@@ -63,6 +65,22 @@ class Lane:
         """Hand out nothing more; what is left goes back to planned."""
         self.is_closed = True
         self._wake()
+        for task in self._opening:
+            task.cancel()
+
+    @contextmanager
+    def opening(self) -> Iterator[None]:
+        """Around opening the way out, which closing the lane cancels: a server may take minutes to greet, and nothing
+        is marked yet."""
+        task = asyncio.current_task()
+        assert task is not None
+        if self.is_closed:
+            raise asyncio.CancelledError
+        self._opening.add(task)
+        try:
+            yield
+        finally:
+            self._opening.discard(task)
 
     def put_back(self, jobs: Sequence[Job]) -> None:
         """At the head again: they were taken ahead and cannot go."""

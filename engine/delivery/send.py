@@ -241,7 +241,12 @@ class Sender:
         """Render what is not rendered yet, mark, transmit. Returns the results, which are recorded with the next
         window's mark, and that window, rendered while this one's letters were with the relay."""
         ahead = Window([])
-        away = await transport.open()
+        try:
+            with lane.opening():
+                away = await transport.open()
+        except asyncio.CancelledError:
+            lane.put_back(window.jobs)
+            return list(results), ahead
         if away is not None:
             await self._put_off(lane, [*window.jobs, *lane.drain()], away, results)
             return [], ahead

@@ -153,8 +153,9 @@ class FaultServer:
             self.changed.notify_all()
 
     def note(self, command: str) -> None:
-        with self.lock:
+        with self.changed:
             self.commands.append(command)
+            self.changed.notify_all()
 
     def _run(self, target: object, *arguments: object) -> None:
         thread = threading.Thread(target=target, args=arguments, daemon=True)  # type: ignore[arg-type]

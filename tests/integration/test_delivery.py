@@ -478,6 +478,26 @@ def test_stopping_gives_back_what_was_not_sent_and_leaves_nothing_uncertain(stor
         assert states["sent"] == len(server.letters)
 
 
+def test_stopping_does_not_wait_for_a_server_that_does_not_answer_yet(store: Store) -> None:
+    with FaultServer(faults=[Fault("ehlo", "stall", at=0, times=1000)]) as server:
+        line = Line(store, settings_for(server.port), connections=2)
+        line.prepare(20)
+        line.tick()
+        sender = line.sender()
+        sender.start()
+        work = threading.Thread(target=sender.send_batch, args=(line.batches.pop(),))
+        work.start()
+        with server.changed:
+            assert server.changed.wait_for(lambda: server.commands, 10)
+        ending = threading.Thread(target=sender.stop, daemon=True)
+        ending.start()
+        ending.join(10)  # the server has five minutes for its answer
+        assert not ending.is_alive()
+        work.join(10)
+        assert line.states() == {"planned": 20}
+        assert not server.letters
+
+
 def test_who_orders_again_is_not_told_that_they_are_missed(store: Store) -> None:
     rule = """kind: care
 class: care
