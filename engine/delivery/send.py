@@ -245,6 +245,8 @@ class Sender:
             with lane.opening():
                 away = await transport.open()
         except asyncio.CancelledError:
+            if not lane.is_closed:
+                raise
             lane.put_back(window.jobs)
             return list(results), ahead
         if away is not None:

@@ -94,9 +94,8 @@ def _definition(connection: Connection, name: str, kind: str | None = None) -> T
     known = {row.name: row.kind for row in connection.execute(query)}
     if name not in known or (kind is not None and known[name] != kind):
         near = did_you_mean(name, known)
-        if kind is not None and (
-            match := nearest(name, known)
-        ):  # by the name alone: its kind may be the mistake
+        match = nearest(name, known)
+        if kind is not None and match:  # by the name alone: its kind may be the mistake
             near = f"; did you mean '{known[match]}:{match}'?"
         raise UsageError(f"no {kind or 'campaign or care rule'} {name!r} was ever applied{near}")
     return Target("definition", name, f"{known[name]}:{name}")
