@@ -155,8 +155,10 @@ def apply(
     if not session.common.yes:
         if file is not None:
             require_kept_plan(session.store, definitions, file)
-        session.note(_make_plan(session, 0).as_text())
-        session.confirm("Put this in force?")
+        made = _make_plan(session, 0)
+        session.note(made.as_text())
+        if made.has_changes:
+            session.confirm("Put this in force?")
     applied = put_in_force(
         session.store,
         definitions,

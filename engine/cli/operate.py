@@ -10,7 +10,7 @@ import typer
 
 from engine.cli.context import Session
 from engine.cli.frame import verb
-from engine.errors import EXIT_FINE, UsageError, YanshuError
+from engine.errors import EXIT_FINE, UsageError, YanshuError, did_you_mean
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -84,7 +84,8 @@ def pause(ctx: typer.Context, target: Target) -> int:
     from engine.delivery import control
 
     session = Session.of(ctx)  # no question: stopping must be quick, and nothing is lost by it
-    return _changed(session, control.pause(session.store, target, by=session.by, now=session.now()))
+    aim = _aim(session, target)
+    return _changed(session, control.pause(session.store, aim, by=session.by, now=session.now()))
 
 
 def resume(
@@ -104,6 +105,7 @@ def resume(
     from engine.delivery import control
 
     session, spread = Session.of(ctx), _duration(over)
+    aim = _aim(session, target)
     return _changed(
         session,
         control.resume(
@@ -111,7 +113,7 @@ def resume(
             target,
             by=session.by,
             now=session.now(),
-            overdue=overdue or _ask_about_overdue(session, target),
+            overdue=overdue or _ask_about_overdue(session, aim),
             over=spread,
         ),
     )
@@ -154,10 +156,9 @@ def cancel(ctx: typer.Context, target: Target) -> int:
     from engine.delivery import control
 
     session = Session.of(ctx)
-    session.confirm(f"Withdraw everything of {_found(session, target)} that has not gone out?")
-    return _changed(
-        session, control.cancel(session.store, target, by=session.by, now=session.now())
-    )
+    aim = _aim(session, target)
+    session.confirm(f"Withdraw everything of {aim} that has not gone out?")
+    return _changed(session, control.cancel(session.store, aim, by=session.by, now=session.now()))
 
 
 def retry(
@@ -176,12 +177,13 @@ def retry(
 
     session = Session.of(ctx)
     twice = " Some of the uncertain ones may be received twice." if uncertain else ""
-    session.confirm(f"Try {_found(session, target)} again?{twice}")
+    aim = _aim(session, target)
+    session.confirm(f"Try {aim} again?{twice}")
     return _changed(
         session,
         control.retry(
             session.store,
-            target,
+            aim,
             failed=failed or not uncertain,
             uncertain=uncertain,
             by=session.by,
@@ -204,17 +206,25 @@ def settle(
     from engine.delivery import control
 
     session = Session.of(ctx)
-    session.confirm(f"Record the uncertain messages of {_found(session, target)} as {as_state}?")
+    aim = _aim(session, target)
+    session.confirm(f"Record the uncertain messages of {aim} as {as_state}?")
     return _changed(
         session,
-        control.settle(session.store, target, as_state, by=session.by, now=session.now()),
+        control.settle(session.store, aim, as_state, by=session.by, now=session.now()),
     )
 
 
-def _found(session: Session, target: str) -> str:
-    """The target in full. One that does not exist is told before anything is asked: raises UsageError."""
+def _aim(session: Session, target: str) -> str:
+    """The target in full; a provider, which yanshu.toml names, is all of its channel. One that does not exist is told before
+    anything is asked: raises UsageError."""
     from engine.delivery.targets import parse_target
 
+    kind, _, name = target.partition(":")
+    if kind == "provider":
+        channels = {provider: channel for channel, provider in session.settings.providers().items()}
+        if name not in channels:
+            raise UsageError(f"unknown provider {name!r}{did_you_mean(name, channels)}")
+        return f"channel:{channels[name]}"
     with session.store.read() as connection:
         return parse_target(connection, target).text
 

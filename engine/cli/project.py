@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -37,7 +38,7 @@ def init(
         {"project": str(directory.resolve()), "files": count},
         lambda: (
             f"{directory}: {count} files of the example shop.\n"
-            f"Next: cd {directory} && yanshu lint && yanshu import customers FILE"
+            f"Next: cd {quote(str(directory))} && yanshu lint && yanshu import customers FILE"
         ),
     )
     return EXIT_FINE

@@ -72,6 +72,8 @@ def _identify(session: Session, address: str) -> tuple[Literal["email", "sms"], 
     channel: Literal["email", "sms"] = "email" if "@" in address else "sms"
     if channel == "email" and "*" in address:  # its hash would match nobody
         raise YanshuError(f"{address!r} is masked")
+    if channel == "sms" and not any(map(str.isdigit, address)):
+        raise YanshuError(f"{address!r} is neither an email address nor a phone number")
     try:
         known = normalise_email(address) if channel == "email" else normalise_phone(address)
     except ValueError as error:

@@ -1,5 +1,5 @@
 """What an operator's command is about: `campaign:ID`, `care:ID` or the bare id, `run:`, `delivery:`, `channel:`,
-`provider:`, `domain:`, `all`."""
+`domain:`, `all`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from engine.customers.addresses import email_domain, normalise_email
 from engine.errors import UsageError, did_you_mean, nearest
 from engine.store.tables import customers, definitions, deliveries, runs
 
-_KINDS = ("campaign", "care", "run", "delivery", "channel", "provider", "domain")
-CHANNELS = ("email", "sms")
-PROVIDERS = {"smtp": "email", "development": "sms"}
-"""Each channel has one provider so far: pausing it pauses the channel's deliveries."""
+_KINDS = ("campaign", "care", "run", "delivery", "channel", "domain")
+_CHANNELS = ("email", "sms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +63,11 @@ def parse_target(connection: Connection, text: str) -> Target:
         return _definition(connection, value, kind)
     if kind in ("run", "delivery"):
         return _row(connection, kind, value)
-    return _way(kind, value)
-
-
-def _way(kind: str, value: str) -> Target:
-    """A channel, the provider that serves one, or a mail domain."""
     if kind == "domain":
         return _domain(value)
-    known = PROVIDERS if kind == "provider" else {channel: channel for channel in CHANNELS}
-    if value not in known:
-        raise UsageError(f"unknown {kind} {value!r}{did_you_mean(value, known)}")
-    return Target("channel", known[value], f"channel:{known[value]}")
+    if value not in _CHANNELS:
+        raise UsageError(f"unknown channel {value!r}{did_you_mean(value, _CHANNELS)}")
+    return Target("channel", value, f"channel:{value}")
 
 
 def _domain(value: str) -> Target:

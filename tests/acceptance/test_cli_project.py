@@ -221,7 +221,8 @@ def test_a_suppressed_address_is_listed_explained_and_released(shop: Path) -> No
     assert explained["customers"][0]["channels"][0]["suppressed"]["note"] == "by phone"
     assert answer("suppress", "remove", "li@example.com", cwd=shop)["removed"]
     assert not answer("suppress", "remove", "li@example.com", cwd=shop, check=1)["removed"]
-    assert "not" in yanshu("suppress", "add", "neither", cwd=shop, check=1).stderr
+    told = yanshu("suppress", "add", "foo", cwd=shop, check=1).stderr
+    assert "'foo' is neither an email address nor a phone number" in told
     assert "is masked" in yanshu("suppress", "add", "l***@qq.com", cwd=shop, check=1).stderr
 
 
@@ -441,6 +442,8 @@ def test_a_kept_plan_is_applied_once_and_its_run_can_be_steered(small_shop: Path
     assert "--yes" in yanshu("apply", "plan.json", *NOW, cwd=where, check=1).stderr
     yanshu("apply", "plan.json", "--yes", *NOW, cwd=where)
     yanshu("plan", "--detailed-exitcode", *NOW, cwd=where)
+    again = yanshu("apply", *NOW, cwd=where).stderr  # nothing to change, so nothing to ask
+    assert "nothing to change" in again
     assert "plan again" in yanshu("apply", "plan.json", "--yes", *NOW, cwd=where, check=1).stderr
     for name, told in (("plan.json", "plan again"), ("plam.json", "plam.json: No such file")):
         refused = yanshu("apply", name, *NOW, cwd=where, check=1).stderr
@@ -452,6 +455,12 @@ def test_a_kept_plan_is_applied_once_and_its_run_can_be_steered(small_shop: Path
     (pause,) = answer("status", cwd=where)["pauses"]
     assert "@" in pause["by"]
     answer("resume", "campaign:hello", "--overdue", "drop", cwd=where)
+    relay = {"YANSHU_SMTP__NAME": "aliyun"}
+    paused = yanshu("pause", "provider:aliyun", cwd=where, environment=relay).stdout
+    assert paused.startswith("paused channel:email")
+    told = yanshu("resume", "provider:aliyum", cwd=where, environment=relay, check=64).stderr
+    assert "unknown provider 'aliyum'; did you mean 'aliyun'?" in told
+    yanshu("resume", "channel:email", "--overdue", "drop", cwd=where)
     assert "did you mean 'hello'?" in yanshu("pause", "helo", cwd=where, check=64).stderr
     for words in (("cancel",), ("retry",), ("settle", "--as", "sent")):  # before anything is asked
         told = yanshu(*words, "campaign:helo", cwd=where, check=64).stderr

@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -148,10 +149,11 @@ def _text(cell: Any) -> str:
 
 
 def _number(cell: float) -> str:
-    """
-    >>> _number(12.0), _number(12.5)
-    ('12', '12.5')
+    """As a spreadsheet shows it, with 15 digits: a sum of 0.1 and 0.2 is kept as 0.30000000000000004.
+
+    >>> _number(12.0), _number(12.5), _number(0.1 + 0.2), _number(1e-7)
+    ('12', '12.5', '0.3', '0.0000001')
     """
     if abs(cell) >= _EXACT:
         raise ValueError(f"the number {cell:.0f} has lost digits in the spreadsheet; keep ids as text")  # fmt: skip
-    return str(int(cell)) if cell == int(cell) else repr(cell)
+    return f"{Decimal(f'{cell:.15g}'):f}"
