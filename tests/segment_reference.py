@@ -134,7 +134,7 @@ def compare(value: Any, operator: str, wanted: Any) -> bool:
         "in": lambda: value in wanted,
         "gte": lambda: bool(value >= size),
         "lte": lambda: bool(value <= size),
-        "within": lambda: bool(value >= NOW - wanted.delta),
+        "within": lambda: NOW - wanted.delta <= value <= NOW,
         "older_than": lambda: bool(value < NOW - wanted.delta),
         "after": lambda: value.astimezone(ZoneInfo(ZONE)).date() > wanted,
         "before": lambda: value.astimezone(ZoneInfo(ZONE)).date() < wanted,

@@ -37,7 +37,8 @@ def words(column: ColumnElement[Any], arguments: Arguments) -> Predicate:
 def moments(column: ColumnElement[Any], arguments: Arguments, scope: Scope) -> Predicate:
     """A moment against within, older_than (durations), before, after (days of the shop's zone), known."""
     bounds: Mapping[str, Callable[[Any], Predicate]] = {
-        "within": lambda duration: column >= scope.ago(duration),
+        # A typing error, such as a day of joining in 2062, is no moment of these days.
+        "within": lambda duration: and_(column >= scope.ago(duration), column <= scope.now),
         "older_than": lambda duration: column < scope.ago(duration),
         "before": lambda day: column < scope.start_of(day),
         "after": lambda day: column >= scope.end_of(day),

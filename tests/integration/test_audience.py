@@ -78,7 +78,7 @@ def make_shop(seed: int, size: int) -> list[Person]:
         row["phone"] = f"+4477009{number:05}" if chance.random() < 0.5 else None
         row["birthday"] = "1990-02-28" if chance.random() < 0.5 else None
         row["joined_at"] = (
-            NOW - timedelta(days=chance.randint(0, 400)) if chance.random() < 0.7 else None
+            NOW - timedelta(days=chance.randint(-30, 400)) if chance.random() < 0.7 else None
         )
         row["malicious"] = chance.random() < 0.05
         people.append(Person(row, [make_order(chance) for _ in range(chance.choice([0, 0, 1, 2, 5, 9]))]))  # fmt: skip
@@ -152,7 +152,7 @@ def holds_one(
         "in": lambda: known in value,
         "gte": lambda: known >= value,
         "lte": lambda: known <= value,
-        "within": lambda: known >= NOW - value.delta,
+        "within": lambda: NOW - value.delta <= known <= NOW,
         "older_than": lambda: known < NOW - value.delta,
         "after": lambda: local_day is not None and local_day > value,
         "before": lambda: local_day is not None and local_day < value,
