@@ -1,7 +1,8 @@
 """Attributes in SQL: a value of a customer's JSON as text or as a number, the same on both databases.
 
-A list, a map or null is no value, nor is a blank text, as a blank cell of an import leaves it. A text counts as a number where it is written as one: digits, a minus before them, a
-point within them, at most 16 characters; both databases turn those into the same double.
+A list, a map or null is no value, nor is a blank text, as a blank cell of an import leaves it. A text counts as a number
+where it is written as one: digits, a minus before them, a point within them, at most 16 characters; both databases turn
+those into the same double.
 """
 
 from __future__ import annotations
