@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
-from engine.store.apart import copy_pages, passing
+from engine.store.apart import copy_pages, throwaway
 from engine.store.run_rows import IN_HAND
 from engine.store.session import Store
 from engine.store.tables import State, attempts, audit, decisions, deliveries, leases, metadata
@@ -33,7 +33,7 @@ def copied_world(store: Store) -> Iterator[Store]:
         path = Path(folder) / "world.db"
         if store.is_sqlite:
             copy_pages(store, path)
-        world = passing(path)
+        world = throwaway(path)
         try:
             if not store.is_sqlite:
                 _copy_rows(store, world)

@@ -29,7 +29,7 @@ def apart(store: Store) -> Iterator[Connection]:
     with tempfile.TemporaryDirectory(prefix="yanshu-apart-") as folder:  # for its owner only
         path = Path(folder) / "shop.db"
         copy_pages(store, path)
-        copy = passing(path)
+        copy = throwaway(path)
         try:
             with copy.write() as connection:
                 yield connection
@@ -48,7 +48,7 @@ def copy_pages(store: Store, path: Path) -> None:
     copy.close()
 
 
-def passing(path: Path) -> Store:
+def throwaway(path: Path) -> Store:
     """A store in a file that need not survive a power cut."""
     store = Store(f"sqlite:///{path}")
     event.listen(store.engine, "connect", _write_in_haste)

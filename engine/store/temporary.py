@@ -13,8 +13,6 @@ from sqlalchemy import (
     Select,
     Table,
     insert,
-    literal,
-    select,
     text,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -30,7 +28,6 @@ SELECT set_config('work_mem', greatest(setting::bigint, 32768)::text, true),
 FROM pg_settings WHERE name = 'work_mem'
 """
 
-_WORTH_IT = 50_000  # rows for which to make indexes anew costs less
 _IS_THERE = {
     "sqlite": text("SELECT 1 FROM sqlite_temp_master WHERE type = 'table' AND name = :name"),
     "postgresql": text("SELECT to_regclass('pg_temp.' || CAST(:name AS text))"),
@@ -113,29 +110,6 @@ def analyze(connection: Connection, *tables: Table) -> None:
     if connection.dialect.name == "postgresql":
         for table in tables:
             connection.exec_driver_sql(f"ANALYZE {table.name}")
-
-
-@contextmanager
-def lighter(connection: Connection, table: Table, coming: Table) -> Iterator[None]:
-    """PostgreSQL takes as many rows as `coming` has into an empty table without its indexes, save the key, and makes these
-    after: row by row they are a third of the work. Whoever reads the table waits until the transaction ends."""
-    indexes = []
-    if connection.dialect.name == "postgresql" and _is_first(connection, table, coming):
-        indexes = sorted(table.indexes, key=lambda index: str(index.name))
-    for index in indexes:
-        index.drop(connection)
-    yield
-    for index in indexes:
-        index.create(connection)
-
-
-def _is_first(connection: Connection, table: Table, coming: Table) -> bool:
-    one = select(literal(1))
-    if connection.execute(one.select_from(table).limit(1)).first() is not None:
-        return False
-    return (
-        connection.execute(one.select_from(coming).offset(_WORTH_IT).limit(1)).first() is not None
-    )
 
 
 @contextmanager

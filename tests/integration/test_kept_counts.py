@@ -22,10 +22,10 @@ from engine.customers.push.fields import PushKind
 from engine.customers.push.landing import Landed, Lander
 from engine.customers.push.rows import read_rows
 from engine.definitions.loader import load_policy
+from engine.store.indexes import indexes_after
 from engine.store.migrate import upgrade
 from engine.store.session import Store
 from engine.store.tables import affinities, customers, profiles
-from engine.store.temporary import lighter
 from tests.integration.test_habits import click
 from tests.integration.test_push import waits_for_a_lock
 from tests.shop import ADDRESS_KEY
@@ -328,7 +328,7 @@ def test_a_first_count_of_many_makes_the_indexes_anew(postgresql_url: str) -> No
             "CREATE TEMPORARY TABLE coming AS SELECT generate_series(1, 60000) AS id"
         )
         for customer in (1, 2):
-            with lighter(connection, affinities, coming):
+            with indexes_after(connection, affinities, coming):
                 look()
                 connection.execute(insert(affinities).values(customer_id=customer, **row))
             look()

@@ -38,6 +38,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from engine.audience.liking import is_of, points
 from engine.customers.profiles.kept import has_times
 from engine.customers.profiles.purchases import forget, gather, is_category, names, purchases
+from engine.store.indexes import indexes_after
 from engine.store.median import median_of, total, whole
 from engine.store.tables import (
     Engagement,
@@ -47,7 +48,7 @@ from engine.store.tables import (
     engagements,
     links,
 )
-from engine.store.temporary import analyze, drop, fill, keyed, lighter, make_of
+from engine.store.temporary import analyze, drop, fill, keyed, make_of
 from engine.store.types import BigId, Moment, epoch_seconds
 
 _KEY = ("customer_id", "kind", "name")
@@ -118,7 +119,7 @@ def refresh_affinities(
     make_of(connection, _changed, _different(chosen))
     analyze(connection, _changed)
     make_of(connection, _times, _spelt())
-    with lighter(connection, affinities, _changed):
+    with indexes_after(connection, affinities, _changed):
         connection.execute(_write(connection.dialect.name))
     _remove_what_is_gone(connection, chosen)
     if chosen is None:

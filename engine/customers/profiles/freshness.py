@@ -174,7 +174,7 @@ def _refresh_all(connection: Connection, policy: Policy, now: datetime, *, habit
         make_of(connection, _before, _GRADES)
         # Which orders the affinities hold is only true of affinities that are written.
         written = _write(connection, policy, now, without=() if habits else MARKS)
-        if _grades_as_before(connection, policy, now):
+        if _remember_grading(connection, policy, now):
             _note_changes(connection, now)
         if habits:
             _forget_other_times(connection)
@@ -269,9 +269,9 @@ def _forget_other_times(connection: Connection) -> None:
         forget_times(connection, found)
 
 
-def _grades_as_before(connection: Connection, policy: Policy, now: datetime) -> bool:
-    """Whether the last refresh of everybody graded by these rules; from now on it did. Nobody fell because the bounds
-    were moved."""
+def _remember_grading(connection: Connection, policy: Policy, now: datetime) -> bool:
+    """Write down by which rules everybody is graded. Returns whether they are those of the last time: nobody fell because the
+    bounds were moved."""
     said = hashlib.sha256(
         repr((policy.grading, policy.prices.currency, policy.timezone)).encode()
     ).hexdigest()
